@@ -1,0 +1,313 @@
+//! Keys and values of the maps that the kernel program and the agent share.
+//!
+//! `bpf/abi.h` says the same in C; `datapath`'s tests compare size and offset of every field.
+//! All addresses are 16 bytes: IPv4 is written as an IPv4-mapped IPv6 address (RFC 4291, 2.5.5.2)
+//! and the `family` byte keeps the two apart. Ports are in network byte order on the wire and in
+//! host order here.
+#![no_std]
+#![forbid(unsafe_code)]
+
+/// `FlowKey::state`: no connection entry says otherwise, the packet opens or continues its own.
+pub const STATE_FORWARD: u8 = 0;
+/// `FlowKey::state`: the reverse of this tuple has been authorised on its way here.
+pub const STATE_REPLY: u8 = 1;
+
+/// `FlowKey::flags`: the tuple was read from inside an ICMP error and turned round, so that the
+/// error belongs to the connection it speaks of.
+pub const FLAG_ICMP_ERROR: u8 = 1;
+/// `FlowKey::flags`: a later fragment whose ports are those of its first fragment.
+pub const FLAG_FRAGMENT: u8 = 2;
+
+/// Bits of a VXLAN network identifier below the flags: the key of a port or of a network.
+pub const TUNNEL_KEY_BITS: u32 = 22;
+/// VNI flag: a reply; the receiving host must not record a reverse connection for it.
+pub const VNI_REPLY: u32 = 1 << 23;
+/// VNI flag: not tracked; the receiving host keeps no record.
+pub const VNI_UNTRACKED: u32 = 1 << 22;
+
+/// Mark of an injected frame: run the pipeline as if it came in at the port of this ifindex.
+pub const MARK_FROM_PORT: u32 = 0x8000_0000;
+/// Mark of an injected frame: deliver straight to the port of this ifindex.
+pub const MARK_TO_PORT: u32 = 0x4000_0000;
+/// The ifindex part of a mark.
+pub const MARK_IFINDEX: u32 = 0x3fff_ffff;
+
+/// Masked classes the decision table can hold at once; more are folded into coarser ones.
+pub const MASKS_MAX: usize = 32;
+/// Decisions (and so action slots) a host can hold at once. Slot 0 is never used.
+pub const ACTIONS_MAX: u32 = 65_536;
+
+/// Everything a decision may depend on. 56 bytes without padding.
+///
+/// ICMP and ICMPv6: `sport` is the identifier of an echo (0 otherwise) and `dport` is
+/// `type << 8 | code`; protocols without ports have both 0.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct FlowKey {
+    /// ifindex of the tap the packet came in at.
+    pub in_port: u32,
+    /// `STATE_*`.
+    pub state: u8,
+    /// 4 or 6.
+    pub family: u8,
+    /// IP protocol number after all extension headers.
+    pub proto: u8,
+    /// `FLAG_*`.
+    pub flags: u8,
+    /// Ethernet source.
+    pub smac: [u8; 6],
+    /// Ethernet destination.
+    pub dmac: [u8; 6],
+    /// IP source.
+    pub src: [u8; 16],
+    /// IP destination.
+    pub dst: [u8; 16],
+    /// Source port or ICMP identifier.
+    pub sport: u16,
+    /// Destination port or ICMP type and code.
+    pub dport: u16,
+}
+
+/// Size of a flow key in bytes and in 64-bit words.
+pub const FLOW_KEY_SIZE: usize = size_of::<FlowKey>();
+/// 64-bit words of a flow key.
+pub const FLOW_KEY_WORDS: usize = FLOW_KEY_SIZE / 8;
+const _: () = assert!(FLOW_KEY_SIZE == 56);
+
+/// One class of the decision table: `key & mask` is what its decisions are filed under.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Mask {
+    /// 1 while the slot is in use; the kernel walks the slots until the first 0.
+    pub used: u32,
+    /// Identity of the class inside `DecisionKey`; never reused while decisions carry it.
+    pub id: u32,
+    /// Bits of the flow key that matter, as the key's own bytes.
+    pub bits: [u64; FLOW_KEY_WORDS],
+}
+
+/// Key of the decision table.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DecisionKey {
+    /// `Mask::id`.
+    pub mask: u32,
+    /// Zero.
+    pub pad: u32,
+    /// The flow key with the mask applied, as its own bytes.
+    pub masked: [u64; FLOW_KEY_WORDS],
+}
+
+/// Key of the connection table: the exact tuple as seen at one port.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct ConnKey {
+    /// ifindex of the tap.
+    pub in_port: u32,
+    /// 4 or 6.
+    pub family: u8,
+    /// IP protocol number.
+    pub proto: u8,
+    /// Zero.
+    pub pad: u16,
+    /// IP source.
+    pub src: [u8; 16],
+    /// IP destination.
+    pub dst: [u8; 16],
+    /// Source port or ICMP identifier.
+    pub sport: u16,
+    /// Destination port or ICMP type and code.
+    pub dport: u16,
+}
+
+/// `Conn::flags`: a FIN or RST has been seen; the entry lives only `CLOSING_NS` more.
+pub const CONN_CLOSING: u8 = 1;
+
+/// Value of the connection table.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Conn {
+    /// Slot in the action table; 0 = none yet (a reverse record waiting for its first packet).
+    pub action: u32,
+    /// Generation of the slot when the entry was made; another one means: decide again.
+    pub generation: u32,
+    /// `STATE_*`: which direction of its connection this entry is.
+    pub state: u8,
+    /// `CONN_*`.
+    pub flags: u8,
+    /// Ethernet source the entry was made for; another one means: decide again.
+    pub smac: [u8; 6],
+    /// Ethernet destination likewise.
+    pub dmac: [u8; 6],
+    /// Zero.
+    pub pad: u16,
+    /// CLOCK_MONOTONIC of the last refresh, at most a second behind the last packet.
+    pub seen_ns: u64,
+    /// Packets forwarded by this entry.
+    pub packets: u64,
+    /// Bytes forwarded by this entry.
+    pub bytes: u64,
+}
+
+/// `Action::kind`: the slot is free.
+pub const ACTION_NONE: u8 = 0;
+/// `Action::kind`: deliver at the tap `ifindex` of this host.
+pub const ACTION_LOCAL: u8 = 1;
+/// `Action::kind`: send to `remote` with key `vni`.
+pub const ACTION_TUNNEL: u8 = 2;
+/// `Action::kind`: drop, counted under `reason`.
+pub const ACTION_DROP: u8 = 3;
+/// `Action::kind`: always to the agent (answers that cannot be cached).
+pub const ACTION_AGENT: u8 = 4;
+
+/// `Action::flags`: the connection is tracked: record its reverse where the packet arrives.
+pub const ACTION_TRACK: u8 = 1;
+/// `Action::flags`: decided as a reply: the entry made from it is one, its VNI says so.
+pub const ACTION_REPLY: u8 = 2;
+/// `Action::flags`: `remote` is an IPv6 address.
+pub const ACTION_REMOTE_V6: u8 = 4;
+
+/// What happens to every packet of a decision's class.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Action {
+    /// Grows each time the slot is given a new meaning or emptied.
+    pub generation: u32,
+    /// `ACTION_*` kind.
+    pub kind: u8,
+    /// `ACTION_*` flags.
+    pub flags: u8,
+    /// Routers passed: subtracted from TTL or hop limit; too small a TTL goes to the agent.
+    pub hops: u8,
+    /// Number of the drop reason.
+    pub reason: u8,
+    /// Tap for `ACTION_LOCAL`.
+    pub ifindex: u32,
+    /// VNI with flags for `ACTION_TUNNEL`.
+    pub vni: u32,
+    /// Underlay address of the receiving host, IPv4-mapped if IPv4.
+    pub remote: [u8; 16],
+    /// Ethernet source to write when `hops` > 0.
+    pub smac: [u8; 6],
+    /// Ethernet destination to write when `hops` > 0.
+    pub dmac: [u8; 6],
+    /// Largest IP packet that may pass, bytes; a larger one goes to the agent. 0 = no limit.
+    pub mtu: u32,
+    /// Packets that took this action.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// A tap that the program is attached to. Key: ifindex (u32).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Port {
+    /// Upcalls this port may still make; refilled by the kernel program.
+    pub tokens: u32,
+    /// Upcalls per second the port is allowed.
+    pub rate: u32,
+    /// When tokens were last refilled, CLOCK_MONOTONIC ns.
+    pub refilled_ns: u64,
+    /// Frames from the VM.
+    pub rx_packets: u64,
+    /// Bytes from the VM.
+    pub rx_bytes: u64,
+    /// Frames to the VM.
+    pub tx_packets: u64,
+    /// Bytes to the VM.
+    pub tx_bytes: u64,
+}
+
+/// Where a tunnel key leads on this host. Key: the key without flags (u32).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tunnel {
+    /// Tap of the port; 0 = a network's flood key: the frame goes to the agent.
+    pub ifindex: u32,
+}
+
+/// Key of the drop counters. Per-CPU value: `DropCount`.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct DropKey {
+    /// ifindex of the ingress tap; 0 when the frame came by the tunnel.
+    pub in_port: u32,
+    /// Number of the drop reason.
+    pub reason: u32,
+}
+
+/// Per-CPU value of the drop counters.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DropCount {
+    /// Frames dropped.
+    pub packets: u64,
+    /// Their bytes.
+    pub bytes: u64,
+}
+
+/// First entry of the configuration array.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Config {
+    /// ifindex of the VXLAN device.
+    pub vxlan_ifindex: u32,
+    /// Zero.
+    pub pad: u32,
+}
+
+/// `Upcall::why`: no decision covers the packet.
+pub const WHY_MISS: u8 = 0;
+/// `Upcall::why`: ARP, neighbour discovery, DHCP, or another frame only the agent answers.
+pub const WHY_CONTROL: u8 = 1;
+/// `Upcall::why`: TTL or hop limit would reach zero.
+pub const WHY_TTL: u8 = 2;
+/// `Upcall::why`: larger than the action's MTU.
+pub const WHY_MTU: u8 = 3;
+/// `Upcall::why`: multicast or broadcast, from a port or from a network's flood key.
+pub const WHY_FLOOD: u8 = 4;
+
+/// Largest part of a frame that an upcall carries, bytes.
+pub const UPCALL_DATA_MAX: usize = 2048;
+
+/// Header of a ring buffer record; `captured` bytes of the frame follow.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Upcall {
+    /// CLOCK_MONOTONIC when the kernel sent it.
+    pub time_ns: u64,
+    /// Length of the frame, bytes.
+    pub len: u32,
+    /// Bytes of the frame that follow.
+    pub captured: u32,
+    /// Tunnel key (with flags) the frame came by; 0 from a port.
+    pub vni: u32,
+    /// Segment size of an aggregated frame; 0 for a plain one.
+    pub gso_size: u16,
+    /// `WHY_*`.
+    pub why: u8,
+    /// 1 when `key` was filled (an IP packet that parsed).
+    pub parsed: u8,
+    /// What the kernel program read.
+    pub key: FlowKey,
+}
+
+/// Turns a tuple round: the key of the reply as its sender's port sees it, or `None` for ICMP
+/// messages that have no reply. The C program does the same in `reverse()`.
+pub fn reverse_ports(proto: u8, sport: u16, dport: u16) -> Option<(u16, u16)> {
+    match proto {
+        1 => reverse_icmp(dport, &[(8, 0), (13, 14), (15, 16), (17, 18)]).map(|d| (sport, d)),
+        58 => reverse_icmp(dport, &[(128, 129)]).map(|d| (sport, d)),
+        _ => Some((dport, sport)),
+    }
+}
+
+fn reverse_icmp(type_and_code: u16, pairs: &[(u16, u16)]) -> Option<u16> {
+    let (kind, code) = (type_and_code >> 8, type_and_code & 0xff);
+    pairs.iter().find_map(|&(request, reply)| match kind {
+        k if k == request => Some(reply << 8 | code),
+        k if k == reply => Some(request << 8 | code),
+        _ => None,
+    })
+}

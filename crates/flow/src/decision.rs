@@ -1,0 +1,71 @@
+//! A decision: what happens to every packet of a class, and what that depended on.
+
+use crate::{DropReason, Mask};
+use std::collections::BTreeSet;
+use topology::{PortId, Tag};
+use uuid::Uuid;
+use wire::Mac;
+
+/// Direction of a packet within its connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum State {
+    /// It opens its connection or continues it in the direction of the opener.
+    Forward,
+    /// The reverse of its tuple was authorised on the way here.
+    Reply,
+}
+
+/// What the simulation found for a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decision {
+    /// Bits of the flow key it depended on; packets equal under it get the same verdict. Only
+    /// `Forward` and `Drop` may be cached: other verdicts hold for this frame alone.
+    pub mask: Mask,
+    /// What to do.
+    pub verdict: Verdict,
+    /// Topology it depended on.
+    pub tags: BTreeSet<Tag>,
+}
+
+/// What to do with a packet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Deliver at a port, on whatever host that is.
+    Forward {
+        /// Where it leaves.
+        port: PortId,
+        /// What changes on the way.
+        rewrite: Rewrite,
+        /// Largest IP packet that may pass, bytes.
+        mtu: u16,
+        /// The connection is tracked: its reverse is to be recorded at `port`.
+        track: bool,
+        /// It was let through as a reply, because the opposite direction is allowed.
+        reply: bool,
+    },
+    /// Deliver a copy at each of these ports.
+    Flood {
+        /// Where the copies leave.
+        ports: Vec<PortId>,
+    },
+    /// Send these frames back out of the port it came from. Empty: consumed in silence.
+    Answer(Vec<Vec<u8>>),
+    /// Not delivered.
+    Drop {
+        /// Why.
+        reason: DropReason,
+        /// The Neutron resource that caused it, if there is one.
+        cause: Option<Uuid>,
+    },
+}
+
+/// What changes in a packet that passes routers. Nothing when `hops` is 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Rewrite {
+    /// Routers passed.
+    pub hops: u8,
+    /// New Ethernet source.
+    pub smac: Mac,
+    /// New Ethernet destination.
+    pub dmac: Mac,
+}

@@ -1,0 +1,78 @@
+//! Any object of the topology, as stored and pushed, with its identity and revision.
+
+use crate::{Bridge, Group, Host, Port, Router, Subnet};
+use crate::{BridgeId, GroupId, HostId, PortId, RouterId, SubnetId};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// An object of the topology.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the variants are named for what they hold")]
+pub enum Object {
+    Bridge(Bridge),
+    Subnet(Subnet),
+    Router(Router),
+    Group(Group),
+    Host(Host),
+    Port(Port),
+}
+
+/// Identity of an object. The order puts an object after those it names.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[expect(missing_docs, reason = "the variants are named for what they identify")]
+pub enum ObjectId {
+    Bridge(BridgeId),
+    Subnet(SubnetId),
+    Router(RouterId),
+    Group(GroupId),
+    Host(HostId),
+    Port(PortId),
+}
+
+/// An object with the store revision that wrote it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Versioned {
+    /// Store revision of the write.
+    pub revision: u64,
+    /// The object.
+    pub object: Object,
+}
+
+/// One step from a snapshot to the next.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Change {
+    /// The object is new or different.
+    Put(Versioned),
+    /// The object is gone; no error if it was not there.
+    Delete(ObjectId),
+}
+
+impl Object {
+    /// Its identity.
+    pub fn id(&self) -> ObjectId {
+        match self {
+            Object::Bridge(o) => ObjectId::Bridge(o.id),
+            Object::Router(o) => ObjectId::Router(o.id),
+            Object::Port(o) => ObjectId::Port(o.id),
+            Object::Subnet(o) => ObjectId::Subnet(o.id),
+            Object::Group(o) => ObjectId::Group(o.id),
+            Object::Host(o) => ObjectId::Host(o.id),
+        }
+    }
+}
+
+impl fmt::Display for ObjectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ObjectId::Bridge(id) => write!(f, "bridge/{id}"),
+            ObjectId::Router(id) => write!(f, "router/{id}"),
+            ObjectId::Port(id) => write!(f, "port/{id}"),
+            ObjectId::Subnet(id) => write!(f, "subnet/{id}"),
+            ObjectId::Group(id) => write!(f, "group/{id}"),
+            ObjectId::Host(id) => write!(f, "host/{id}"),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! A port: where something is plugged into a bridge or a router.
+
+use crate::{BridgeId, GroupId, PortId, RouterId, SubnetId, TunnelKey};
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+use std::net::IpAddr;
+use wire::Mac;
+
+/// A Neutron port. A router interface is one port as well: on its bridge, linked to its router.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Port {
+    /// Same as the Neutron port's.
+    pub id: PortId,
+    /// For people only.
+    pub name: String,
+    /// The network; `None` for a port of a router towards an uplink, which has no bridge.
+    pub bridge: Option<BridgeId>,
+    /// When false the port drops every frame.
+    pub admin_up: bool,
+    /// Its MAC.
+    pub mac: Mac,
+    /// Fixed addresses.
+    pub addresses: Vec<Address>,
+    /// What is plugged in.
+    pub link: Link,
+    /// VNI of frames for this port.
+    pub key: TunnelKey,
+    /// Anti-spoofing and security groups; `None` when port security is off or the port is trusted.
+    pub security: Option<Security>,
+}
+
+/// A fixed address of a port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Address {
+    /// The address.
+    pub ip: IpAddr,
+    /// The subnet it was taken from.
+    pub subnet: SubnetId,
+}
+
+/// What is at the other side of a port.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Link {
+    /// Nothing yet: an unbound port.
+    None,
+    /// An interface of a host.
+    Host {
+        /// Host name as in `binding:host_id`.
+        host: String,
+        /// Interface name from `binding:profile`; absent when the tap names the port.
+        interface: Option<String>,
+    },
+    /// A router: this port is one of its interfaces.
+    Router(RouterId),
+}
+
+/// Port security of a VM's port.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Security {
+    /// Groups whose rules allow; none allows nothing.
+    pub groups: Vec<GroupId>,
+    /// Sources the VM may use beside its own.
+    pub pairs: Vec<AddressPair>,
+}
+
+/// A Neutron allowed address pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AddressPair {
+    /// Addresses.
+    pub net: IpNet,
+    /// MAC; the port's own if Neutron was given none.
+    pub mac: Mac,
+}
+
+impl Port {
+    /// The host this port is bound to.
+    pub fn host(&self) -> Option<&str> {
+        match &self.link {
+            Link::Host { host, .. } => Some(host),
+            Link::None | Link::Router(_) => None,
+        }
+    }
+
+    /// The router this port is an interface of.
+    pub fn router(&self) -> Option<RouterId> {
+        match self.link {
+            Link::Router(id) => Some(id),
+            Link::None | Link::Host { .. } => None,
+        }
+    }
+
+    /// Name that Nova gives the tap of this port: `tap` and the first 11 characters of the id.
+    pub fn tap_name(&self) -> String {
+        let mut name = format!("tap{}", self.id);
+        name.truncate(14);
+        name
+    }
+}

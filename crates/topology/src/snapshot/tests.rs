@@ -1,0 +1,1 @@
+//! Properties of `apply`: any order of changes gives what a fresh snapshot would be.
