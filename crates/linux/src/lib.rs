@@ -1,1 +1,14 @@
-//! Placeholder.
+//! What the agent and the lab ask of Linux: links, link events, network namespaces, host facts.
+//!
+//! Everything that touches the operating system outside of the eBPF maps goes through here, so that
+//! the rest of the agent reads as what it means. `unsafe` is confined to `netns`.
+
+mod host;
+mod link;
+mod netlink;
+mod netns;
+
+pub use host::{host_name, pid_is_alive, source_for};
+pub use link::{Link, LinkEvent};
+pub use netlink::{LinkError, LinkEvents, Netlink};
+pub use netns::{NamespaceError, in_namespace};
