@@ -50,12 +50,22 @@ pub enum Verdict {
     },
     /// Send these frames back out of the port it came from. Empty: consumed in silence.
     Answer(Vec<Vec<u8>>),
-    /// Not delivered.
+    /// Not delivered, and neither is any packet equal under the mask.
     Drop {
         /// Why.
         reason: DropReason,
         /// The Neutron resource that caused it, if there is one.
         cause: Option<Uuid>,
+    },
+    /// Not delivered because of what this frame alone says (its TTL, size or body) or because the
+    /// sender is told each time: counted like a drop, never cached.
+    Refuse {
+        /// Why.
+        reason: DropReason,
+        /// The Neutron resource that caused it, if there is one.
+        cause: Option<Uuid>,
+        /// An ICMP error to send back out of the port it came from.
+        answer: Option<Vec<u8>>,
     },
 }
 

@@ -1,1 +1,68 @@
-//! Placeholder.
+//! The simulation: what the virtual topology does to one packet.
+//!
+//! [`simulate`] is a pure function of a snapshot and a packet. Every field of the packet that it
+//! looks at becomes part of the decision's mask, every object part of its tags.
+#![forbid(unsafe_code)]
+
+mod step;
+
+use bpf_abi::FlowKey;
+use flow::{Decision, DropReason, Mask, Verdict};
+pub use step::{Device, DeviceKind, Step};
+use topology::{BridgeId, PortId, Snapshot};
+
+/// Where a frame came in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ingress {
+    /// From the VM at this port.
+    Port(PortId),
+    /// Over the underlay with this network's flood key: its sender's side has been judged by the
+    /// sender's host, each receiver is judged here.
+    Network(BridgeId),
+}
+
+/// A frame and how the kernel program read it.
+#[derive(Clone, Copy, Debug)]
+pub struct Packet<'a> {
+    /// As the kernel program, or [`flow::parse()`], read it: `state` says forward or reply. For ARP
+    /// only the MACs are set and the family is 0.
+    pub key: FlowKey,
+    /// The frame from its Ethernet header on. May be cut after the first 2048 bytes.
+    pub frame: &'a [u8],
+    /// Payload bytes of each segment of an aggregated frame (`bpf_abi::Upcall::gso_size`); 0 for a
+    /// plain one.
+    pub gso_size: u16,
+}
+
+/// What happens to a packet. `Forward` and `Drop` hold for all packets that are equal under the
+/// decision's mask as long as none of its tags is touched; other verdicts for this frame alone.
+///
+/// The ports of a `Flood` are on any host; with [`Ingress::Network`] only those of the own host
+/// are to be served.
+pub fn simulate(snapshot: &Snapshot, ingress: Ingress, packet: &Packet<'_>) -> Decision {
+    trace(snapshot, ingress, packet).0
+}
+
+/// The same as [`simulate`], with an account of every step.
+pub fn trace(snapshot: &Snapshot, ingress: Ingress, packet: &Packet<'_>) -> (Decision, Vec<Step>) {
+    let _ = (snapshot, ingress, packet);
+    let verdict = Verdict::Drop {
+        reason: DropReason::Malformed,
+        cause: None,
+    };
+    (
+        Decision {
+            mask: Mask::exact(),
+            verdict,
+            tags: Default::default(),
+        },
+        Vec::new(),
+    )
+}
+
+/// The router advertisement that a VM's port gets unasked, as a frame to deliver there; `None` if
+/// its network has no IPv6 subnet to advertise.
+pub fn advertise(snapshot: &Snapshot, port: PortId) -> Option<Vec<u8>> {
+    let _ = (snapshot, port);
+    None
+}
