@@ -1,0 +1,86 @@
+//! What can stop a bench.
+
+use std::{io, path::PathBuf, process::ExitStatus};
+
+/// Why a bench or one of its measurements failed.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    /// A system call or file operation.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// The system's answer.
+        source: io::Error,
+    },
+    /// A helper command failed.
+    #[error("`{command}` {status}: {stderr}")]
+    Command {
+        /// The command line.
+        command: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// What it said.
+        stderr: String,
+    },
+    /// A command took too long and was ended.
+    #[error("`{command}` did not end within {seconds} s")]
+    Timeout {
+        /// The command line.
+        command: String,
+        /// How long it was given.
+        seconds: u64,
+    },
+    /// A command's output was not understood.
+    #[error("`{command}` printed what was not expected: {detail}")]
+    Output {
+        /// The command line.
+        command: String,
+        /// What is missing.
+        detail: String,
+    },
+    /// Something that should become true did not.
+    #[error("{what} did not come about within {seconds} s")]
+    NotReached {
+        /// What was waited for.
+        what: String,
+        /// How long.
+        seconds: u64,
+    },
+    /// A program of ours has not been built.
+    #[error("{path} is not there; build it with `cargo build --release -p {package}`")]
+    NotBuilt {
+        /// Where it was looked for.
+        path: PathBuf,
+        /// The package that makes it.
+        package: String,
+    },
+    /// An HTTP service refused or could not be reached.
+    #[error("{method} {url}: {detail}")]
+    Http {
+        /// The method.
+        method: &'static str,
+        /// The address.
+        url: String,
+        /// Status and body, or why there is none.
+        detail: String,
+    },
+    /// The operator ended the bench.
+    #[error("interrupted")]
+    Interrupted,
+}
+
+/// Gives an I/O error the words of what was being done.
+pub trait Context<T> {
+    /// Wraps the error, if there is one.
+    fn context(self, what: impl Into<String>) -> Result<T, BenchError>;
+}
+
+impl<T> Context<T> for io::Result<T> {
+    fn context(self, what: impl Into<String>) -> Result<T, BenchError> {
+        self.map_err(|source| BenchError::Io {
+            what: what.into(),
+            source,
+        })
+    }
+}
