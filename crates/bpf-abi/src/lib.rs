@@ -120,7 +120,7 @@ pub struct ConnKey {
     pub dport: u16,
 }
 
-/// `Conn::flags`: a FIN or RST has been seen; the entry lives only `CLOSING_NS` more.
+/// `Conn::flags`: a FIN or RST has been seen; the entry lives only `IDLE_CLOSING_NS` more.
 pub const CONN_CLOSING: u8 = 1;
 
 /// Value of the connection table.
@@ -209,14 +209,8 @@ pub struct Port {
     pub rate: u32,
     /// When tokens were last refilled, CLOCK_MONOTONIC ns.
     pub refilled_ns: u64,
-    /// Frames from the VM.
-    pub rx_packets: u64,
-    /// Bytes from the VM.
-    pub rx_bytes: u64,
-    /// Frames to the VM.
-    pub tx_packets: u64,
-    /// Bytes to the VM.
-    pub tx_bytes: u64,
+    /// Upcalls made. Frames and bytes are counted by the device itself.
+    pub upcalls: u64,
 }
 
 /// Where a tunnel key leads on this host. Key: the key without flags (u32).
@@ -253,8 +247,42 @@ pub struct DropCount {
 pub struct Config {
     /// ifindex of the VXLAN device.
     pub vxlan_ifindex: u32,
+    /// 1 once `PEERS` holds the underlay addresses that tunnelled frames may come from.
+    pub check_peers: u32,
+}
+
+/// Key of the fragment table: what all fragments of a packet have in common.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct FragmentKey {
+    /// ifindex of the tap.
+    pub in_port: u32,
+    /// Identification.
+    pub id: u32,
+    /// 4 or 6.
+    pub family: u8,
+    /// IPv4: the protocol number. IPv6: 0, fragments of a packet may disagree (RFC 8200, 4.5).
+    pub proto: u8,
     /// Zero.
-    pub pad: u32,
+    pub pad: [u8; 6],
+    /// IP source.
+    pub src: [u8; 16],
+    /// IP destination.
+    pub dst: [u8; 16],
+}
+
+/// Value of the fragment table: what only the first fragment says.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Fragment {
+    /// As in `FlowKey`.
+    pub sport: u16,
+    /// As in `FlowKey`.
+    pub dport: u16,
+    /// IP protocol number after all extension headers.
+    pub proto: u8,
+    /// Zero.
+    pub pad: [u8; 3],
 }
 
 /// `Upcall::why`: no decision covers the packet.
@@ -268,8 +296,21 @@ pub const WHY_MTU: u8 = 3;
 /// `Upcall::why`: multicast or broadcast, from a port or from a network's flood key.
 pub const WHY_FLOOD: u8 = 4;
 
-/// Largest part of a frame that an upcall carries, bytes.
-pub const UPCALL_DATA_MAX: usize = 2048;
+/// Largest part of a frame that an upcall carries, bytes: all of any frame that a tap can hand in,
+/// aggregated ones included.
+pub const UPCALL_DATA_MAX: usize = 65_536 + 64;
+
+/// Idle limit of a TCP connection, ns.
+pub const IDLE_TCP_NS: u64 = 7_200 * 1_000_000_000;
+/// Idle limit of any other connection, ns.
+pub const IDLE_OTHER_NS: u64 = 180 * 1_000_000_000;
+/// Idle limit of a connection that has seen a FIN or RST, ns.
+pub const IDLE_CLOSING_NS: u64 = 60 * 1_000_000_000;
+/// How stale `Conn::seen_ns` may get before a packet refreshes it, ns.
+pub const REFRESH_NS: u64 = 1_000_000_000;
+
+/// IPv6 extension headers that are followed before a packet is dropped.
+pub const EXTENSION_HEADERS_MAX: u32 = 6;
 
 /// Header of a ring buffer record; `captured` bytes of the frame follow.
 #[repr(C)]
@@ -291,6 +332,17 @@ pub struct Upcall {
     pub parsed: u8,
     /// What the kernel program read.
     pub key: FlowKey,
+}
+
+impl Conn {
+    /// How long an entry of this protocol may be idle, ns.
+    pub fn idle_limit(&self, proto: u8) -> u64 {
+        match (self.flags & CONN_CLOSING != 0, proto) {
+            (true, _) => IDLE_CLOSING_NS,
+            (false, 6) => IDLE_TCP_NS,
+            (false, _) => IDLE_OTHER_NS,
+        }
+    }
 }
 
 /// Turns a tuple round: the key of the reply as its sender's port sees it, or `None` for ICMP

@@ -1,1 +1,33 @@
-//! Placeholder.
+//! The datapath: decisions compiled into kernel tables, the kernel program's loader, the frames that
+//! come up from it and go back into it.
+//!
+//! ```text
+//! flow::Decision --compile--> Compiled --Table::install--> Maps (KernelMaps | FakeMaps)
+//! kernel program --Upcalls--> agent --Injector--> kernel program
+//! ```
+//!
+//! * [`Datapath`] loads the program, pins its maps and attaches it to devices.
+//! * [`KernelMaps`] is a handle on the pinned maps; make as many as there are users.
+//! * [`Table`] is the bookkeeping of the decision table over any [`Maps`].
+//! * [`Upcalls`] and [`Injector`] are plain blocking objects for one thread of the agent.
+
+mod class;
+mod compile;
+mod fake;
+mod inject;
+mod kernel;
+mod maps;
+mod pins;
+mod program;
+mod table;
+mod upcall;
+
+pub use class::widen;
+pub use compile::{Compiled, Place, Places, compile};
+pub use fake::FakeMaps;
+pub use inject::{InjectError, Injector, Outgoing};
+pub use kernel::KernelMaps;
+pub use maps::{Maps, MapsError};
+pub use program::{AttachError, Datapath, Options, StartError};
+pub use table::{DecisionInfo, InstallError, Table};
+pub use upcall::{Frame, Upcalls};

@@ -1,0 +1,144 @@
+//! From a decision about ports to an action about interfaces and tunnels.
+
+use bpf_abi::{
+    ACTION_DROP, ACTION_LOCAL, ACTION_REMOTE_V6, ACTION_REPLY, ACTION_TRACK, ACTION_TUNNEL, Action,
+    VNI_REPLY, VNI_UNTRACKED,
+};
+use flow::{Decision, DropReason, Rewrite, Verdict, mapped};
+use std::{collections::BTreeSet, net::IpAddr};
+use topology::{PortId, Tag, TunnelKey};
+use uuid::Uuid;
+
+/// Where a port is, as this host sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// Plugged in here.
+    Local {
+        /// The tap.
+        ifindex: u32,
+    },
+    /// Plugged in at another host.
+    Remote {
+        /// The host's name.
+        host: String,
+        /// Its underlay address.
+        address: IpAddr,
+        /// The port's tunnel key.
+        key: TunnelKey,
+    },
+    /// Bound to no host, or to this one and its tap is not there yet.
+    Unbound,
+    /// Bound to a host whose underlay address is not known.
+    HostUnknown {
+        /// The host's name.
+        host: String,
+    },
+}
+
+/// Who knows where ports are.
+pub trait Places {
+    /// Where this port is now.
+    fn place(&self, port: PortId) -> Place;
+}
+
+/// A decision as the kernel can carry it out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Compiled {
+    /// The action, without a generation: the table gives it one.
+    pub action: Action,
+    /// What it depends on: the decision's tags, the destination port, and its host.
+    pub tags: BTreeSet<Tag>,
+    /// The Neutron resource that made it a drop, if one did.
+    pub cause: Option<Uuid>,
+}
+
+/// Compiles a decision; `None` for verdicts that hold for one frame only (floods, answers, refusals).
+///
+/// The result carries `Tag::Port` of the destination and `Tag::Host` of its host, so that binding,
+/// unbinding or moving the port and a new underlay address of the host take it out again. The
+/// caller invalidates `Tag::Port` when a tap of this host comes or goes.
+pub fn compile(decision: &Decision, places: &impl Places) -> Option<Compiled> {
+    let mut tags = decision.tags.clone();
+    let (action, cause) = match &decision.verdict {
+        Verdict::Flood { .. } | Verdict::Answer(_) | Verdict::Refuse { .. } => return None,
+        Verdict::Drop { reason, cause } => (drop_action(*reason), *cause),
+        Verdict::Forward {
+            port,
+            rewrite,
+            mtu,
+            track,
+            reply,
+        } => {
+            tags.insert(Tag::Port(*port));
+            let flags = flag(*track, ACTION_TRACK) | flag(*reply, ACTION_REPLY);
+            let base = rewritten(rewrite, *mtu, flags);
+            (forward(base, places.place(*port), &mut tags), None)
+        }
+    };
+    Some(Compiled {
+        action,
+        tags,
+        cause,
+    })
+}
+
+fn flag(set: bool, bit: u8) -> u8 {
+    if set { bit } else { 0 }
+}
+
+fn rewritten(rewrite: &Rewrite, mtu: u16, flags: u8) -> Action {
+    Action {
+        flags,
+        hops: rewrite.hops,
+        smac: rewrite.smac.0,
+        dmac: rewrite.dmac.0,
+        mtu: u32::from(mtu),
+        ..Action::default()
+    }
+}
+
+fn forward(base: Action, place: Place, tags: &mut BTreeSet<Tag>) -> Action {
+    match place {
+        Place::Local { ifindex } => Action {
+            kind: ACTION_LOCAL,
+            ifindex,
+            ..base
+        },
+        Place::Remote { host, address, key } => {
+            tags.insert(Tag::Host(host));
+            tunnel(base, address, key)
+        }
+        Place::Unbound => drop_action(DropReason::PortUnbound),
+        Place::HostUnknown { host } => {
+            tags.insert(Tag::Host(host));
+            drop_action(DropReason::HostUnknown)
+        }
+    }
+}
+
+fn tunnel(base: Action, address: IpAddr, key: TunnelKey) -> Action {
+    let state = match (
+        base.flags & ACTION_REPLY != 0,
+        base.flags & ACTION_TRACK != 0,
+    ) {
+        (true, _) => VNI_REPLY,
+        (false, false) => VNI_UNTRACKED,
+        (false, true) => 0,
+    };
+    let flags = base.flags | flag(address.is_ipv6(), ACTION_REMOTE_V6);
+    Action {
+        kind: ACTION_TUNNEL,
+        vni: key | state,
+        remote: mapped(address),
+        flags,
+        ..base
+    }
+}
+
+fn drop_action(reason: DropReason) -> Action {
+    Action {
+        kind: ACTION_DROP,
+        reason: reason as u8,
+        ..Action::default()
+    }
+}

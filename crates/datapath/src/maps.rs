@@ -1,0 +1,58 @@
+//! What the agent does with the kernel program's maps; the kernel's maps and a fake twin do it.
+
+use bpf_abi::{Action, Conn, ConnKey, DecisionKey, DropCount, DropKey, Mask, Port};
+use std::{collections::BTreeSet, io, net::IpAddr};
+use topology::TunnelKey;
+
+/// An operation on a map was refused.
+#[derive(Debug, thiserror::Error)]
+#[error("kernel map {map}: cannot {operation}: {source}")]
+pub struct MapsError {
+    /// Name of the map.
+    pub map: &'static str,
+    /// What was tried.
+    pub operation: &'static str,
+    /// What the kernel said.
+    pub source: io::Error,
+}
+
+/// The maps, as far as the agent reads and writes them.
+///
+/// Connections are made by the kernel program alone; the agent only lists them.
+pub trait Maps {
+    /// Writes one slot of the class list. The kernel reads slots up to the first unused one.
+    fn set_mask(&mut self, slot: u32, mask: &Mask) -> Result<(), MapsError>;
+    /// Reads one slot of the class list.
+    fn mask(&self, slot: u32) -> Result<Mask, MapsError>;
+    /// Writes one action slot.
+    fn set_action(&mut self, id: u32, action: &Action) -> Result<(), MapsError>;
+    /// Reads one action slot with its counters.
+    fn action(&self, id: u32) -> Result<Action, MapsError>;
+    /// Files an action under a masked key.
+    fn set_decision(&mut self, key: &DecisionKey, action: u32) -> Result<(), MapsError>;
+    /// Removes a masked key; absent is fine.
+    fn remove_decision(&mut self, key: &DecisionKey) -> Result<(), MapsError>;
+    /// All masked keys with their actions.
+    fn decisions(&self) -> Result<Vec<(DecisionKey, u32)>, MapsError>;
+
+    /// Allows a tap this many upcalls a second.
+    fn set_port(&mut self, ifindex: u32, rate: u32) -> Result<(), MapsError>;
+    /// Forgets a tap; absent is fine.
+    fn remove_port(&mut self, ifindex: u32) -> Result<(), MapsError>;
+    /// All taps.
+    fn ports(&self) -> Result<Vec<(u32, Port)>, MapsError>;
+    /// Leads a tunnel key to a tap, or to the agent when `ifindex` is 0 (a network's flood key).
+    fn set_tunnel(&mut self, key: TunnelKey, ifindex: u32) -> Result<(), MapsError>;
+    /// Forgets a tunnel key; absent is fine.
+    fn remove_tunnel(&mut self, key: TunnelKey) -> Result<(), MapsError>;
+    /// All tunnel keys and their taps.
+    fn tunnels(&self) -> Result<Vec<(TunnelKey, u32)>, MapsError>;
+    /// Sets the underlay addresses that tunnelled frames may come from. Until the first call any
+    /// source is taken.
+    fn set_peers(&mut self, peers: &BTreeSet<IpAddr>) -> Result<(), MapsError>;
+
+    /// Up to `limit` connections, in no order.
+    fn connections(&self, limit: usize) -> Result<Vec<(ConnKey, Conn)>, MapsError>;
+    /// Drop counters, summed over CPUs.
+    fn drops(&self) -> Result<Vec<(DropKey, DropCount)>, MapsError>;
+}
