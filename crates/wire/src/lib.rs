@@ -1,6 +1,26 @@
 //! Words of the wire: addresses and headers as bytes, with no opinion about topology.
 #![forbid(unsafe_code)]
 
+mod arp;
+pub mod bytes;
+mod checksum;
+mod ethernet;
+mod icmp;
+mod ip;
+mod ipv4;
+mod ipv6;
 mod mac;
+pub mod nd;
+mod tcp;
+mod udp;
 
+pub use arp::{Arp, ArpOperation};
+pub use checksum::{Checksum, checksum};
+pub use ethernet::{ETHERNET_HEADER, Ethernet, ethertype};
+pub use icmp::{ICMP_HEADER, Icmp, icmp_checksum, icmp4, icmp6};
+pub use ip::{DEFAULT_TTL, Ip, IpPacket, protocol};
+pub use ipv4::{IPV4_HEADER, Ipv4};
+pub use ipv6::{IPV6_HEADER, Ipv6};
 pub use mac::{Mac, ParseMacError};
+pub use tcp::{TCP_HEADER, tcp_flag, tcp_segment};
+pub use udp::{UDP_HEADER, Udp};
