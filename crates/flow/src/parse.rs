@@ -57,7 +57,8 @@
 //! entry: the entry would be its connection's.
 
 use crate::DropReason;
-use bpf_abi::FlowKey;
+use bpf_abi::{FLAG_FRAGMENT, FLAG_ICMP_ERROR, FlowKey, reverse_ports};
+use wire::{ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, bytes, checksum, ethertype, protocol};
 
 /// IPv6 extension headers that are followed in one packet.
 pub const EXTENSIONS_MAX: usize = 6;
@@ -87,6 +88,233 @@ pub struct Fragment {
 
 /// Reads a frame into its flow key. The rules are at the top of this file.
 pub fn parse(frame: &[u8]) -> Result<Parsed, DropReason> {
-    let _ = frame;
-    Err(DropReason::Malformed)
+    let mut parsed = Parsed {
+        key: FlowKey::default(),
+        transport: ETHERNET_HEADER,
+        end: frame.len(),
+        fragment: None,
+    };
+    parsed.key.dmac = field(frame, 0)?;
+    parsed.key.smac = field(frame, 6)?;
+    match u16::from_be_bytes(field(frame, 12)?) {
+        ethertype::IPV4 => parsed.ipv4(frame)?,
+        ethertype::IPV6 => parsed.ipv6(frame)?,
+        ethertype::ARP => return Ok(parsed),
+        ethertype::VLAN | ethertype::SERVICE_VLAN | ethertype::OLD_SERVICE_VLAN => {
+            return Err(DropReason::VlanTagged);
+        }
+        _ => return Err(DropReason::EtherType),
+    }
+    match parsed.fragment {
+        Some(Fragment { first: false, .. }) => parsed.key.flags |= FLAG_FRAGMENT,
+        _ => parsed.transport(frame)?,
+    }
+    Ok(parsed)
 }
+
+fn field<const N: usize>(frame: &[u8], at: usize) -> Result<[u8; N], DropReason> {
+    bytes::array(frame, at).ok_or(DropReason::Malformed)
+}
+
+fn require(holds: bool, reason: DropReason) -> Result<(), DropReason> {
+    if holds { Ok(()) } else { Err(reason) }
+}
+
+/// An IPv4 address as the key writes it.
+fn mapped_v4(address: [u8; 4]) -> [u8; 16] {
+    std::net::Ipv4Addr::from(address).to_ipv6_mapped().octets()
+}
+
+impl Parsed {
+    fn ipv4(&mut self, frame: &[u8]) -> Result<(), DropReason> {
+        let header: [u8; IPV4_HEADER] = field(frame, ETHERNET_HEADER)?;
+        let header_len = usize::from(header[0] & 0xf) * 4;
+        let total_len = usize::from(u16::from_be_bytes([header[2], header[3]]));
+        require(header[0] >> 4 == 4 && header_len >= IPV4_HEADER, DropReason::Malformed)?;
+        self.transport = ETHERNET_HEADER + header_len;
+        self.end = ETHERNET_HEADER + total_len;
+        let whole = self.transport <= self.end && self.end <= frame.len();
+        require(whole, DropReason::Malformed)?;
+        let fragment = u16::from_be_bytes([header[6], header[7]]);
+        let right = checksum(&frame[ETHERNET_HEADER..self.transport]) == 0;
+        require(fragment & 0x8000 == 0 && right, DropReason::BadChecksum)?;
+        self.key.family = 4;
+        self.key.proto = header[9];
+        self.key.src = mapped_v4(field(&header, 12)?);
+        self.key.dst = mapped_v4(field(&header, 16)?);
+        let id = u32::from(u16::from_be_bytes([header[4], header[5]]));
+        self.fragment(id, fragment & 0x1fff, fragment & 0x2000 != 0)
+    }
+
+    fn ipv6(&mut self, frame: &[u8]) -> Result<(), DropReason> {
+        let header: [u8; IPV6_HEADER] = field(frame, ETHERNET_HEADER)?;
+        require(header[0] >> 4 == 6, DropReason::Malformed)?;
+        self.transport = ETHERNET_HEADER + IPV6_HEADER;
+        self.end = self.transport + usize::from(u16::from_be_bytes([header[4], header[5]]));
+        require(self.end <= frame.len(), DropReason::Malformed)?;
+        self.key.family = 6;
+        self.key.proto = header[6];
+        self.key.src = field(&header, 8)?;
+        self.key.dst = field(&header, 24)?;
+        self.extensions(&frame[..self.end])
+    }
+
+    /// Follows extension headers; leaves the protocol and the transport offset behind them.
+    fn extensions(&mut self, packet: &[u8]) -> Result<(), DropReason> {
+        for index in 0..EXTENSIONS_MAX {
+            let kind = self.key.proto;
+            if !is_extension(kind) {
+                return Ok(());
+            }
+            let header: [u8; 8] = field(packet, self.transport)?;
+            let followed = match kind {
+                HOP_BY_HOP => index == 0,
+                ROUTING => header[3] == 0,
+                FRAGMENT => self.fragment.is_none(),
+                _ => true,
+            };
+            require(followed, DropReason::ExtensionHeaders)?;
+            self.key.proto = header[0];
+            self.transport += match kind {
+                FRAGMENT => 8,
+                _ => (usize::from(header[1]) + 1) * 8,
+            };
+            require(self.transport <= packet.len(), DropReason::Malformed)?;
+            if kind == FRAGMENT {
+                let offset = u16::from_be_bytes([header[2], header[3]]);
+                let id = u32::from_be_bytes([header[4], header[5], header[6], header[7]]);
+                self.fragment(id, offset >> 3, offset & 1 != 0)?;
+                if offset >> 3 != 0 {
+                    return require(!is_extension(header[0]), DropReason::ExtensionHeaders);
+                }
+            }
+        }
+        require(!is_extension(self.key.proto), DropReason::ExtensionHeaders)
+    }
+
+    /// Notes a fragment; `offset` is in units of 8 bytes.
+    fn fragment(&mut self, id: u32, offset: u16, more: bool) -> Result<(), DropReason> {
+        let overlaps = offset == 1 && self.key.proto == protocol::TCP;
+        require(!overlaps, DropReason::Malformed)?;
+        if offset != 0 || more {
+            self.fragment = Some(Fragment { id, first: offset == 0 });
+        }
+        Ok(())
+    }
+
+    fn transport(&mut self, frame: &[u8]) -> Result<(), DropReason> {
+        let segment = &frame[self.transport..self.end];
+        let least = match (self.key.family, self.key.proto) {
+            (_, protocol::TCP) => 20,
+            (_, protocol::UDP | protocol::UDP_LITE) => 8,
+            (_, protocol::DCCP | protocol::SCTP) => 12,
+            (4, protocol::ICMP) | (6, protocol::ICMPV6) => 8,
+            _ => return Ok(()),
+        };
+        require(segment.len() >= least, DropReason::Malformed)?;
+        if self.key.proto == protocol::TCP {
+            let header_len = usize::from(segment[12] >> 4) * 4;
+            let right = (20..=segment.len()).contains(&header_len);
+            require(right, DropReason::Malformed)?;
+        }
+        if is_error(self.key.family, self.key.proto, segment[0]) {
+            return self.embedded(&segment[8..]);
+        }
+        let ports = read_ports(self.key.family, self.key.proto, segment);
+        (self.key.sport, self.key.dport) = ports.ok_or(DropReason::Malformed)?;
+        Ok(())
+    }
+
+    /// Replaces the key of an ICMP error by that of the packet it speaks of, turned round.
+    fn embedded(&mut self, packet: &[u8]) -> Result<(), DropReason> {
+        let outer = self.key;
+        let inner = Embedded::read(outer.family, packet).ok_or(DropReason::UnrelatedIcmpError)?;
+        require(outer.src == inner.dst, DropReason::SpoofedIp)?;
+        require(outer.dst == inner.src, DropReason::UnrelatedIcmpError)?;
+        self.key.proto = inner.proto;
+        (self.key.sport, self.key.dport) = inner.reversed;
+        self.key.flags |= FLAG_ICMP_ERROR;
+        Ok(())
+    }
+}
+
+const HOP_BY_HOP: u8 = 0;
+const ROUTING: u8 = 43;
+const FRAGMENT: u8 = 44;
+const DESTINATION_OPTIONS: u8 = 60;
+
+fn is_extension(header: u8) -> bool {
+    matches!(header, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS)
+}
+
+fn is_error(family: u8, proto: u8, kind: u8) -> bool {
+    match (family, proto) {
+        (4, protocol::ICMP) => matches!(kind, 3 | 11 | 12),
+        (6, protocol::ICMPV6) => matches!(kind, 1..=4),
+        _ => false,
+    }
+}
+
+fn is_echo(family: u8, kind: u8) -> bool {
+    if family == 4 { matches!(kind, 0 | 8) } else { matches!(kind, 128 | 129) }
+}
+
+/// The ports of a transport header of which 8 bytes are there.
+fn read_ports(family: u8, proto: u8, segment: &[u8]) -> Option<(u16, u16)> {
+    let first = bytes::be16(segment, 0)?;
+    if !matches!(proto, protocol::ICMP | protocol::ICMPV6) {
+        return Some((first, bytes::be16(segment, 2)?));
+    }
+    let echo = is_echo(family, segment[0]);
+    Some((if echo { bytes::be16(segment, 4)? } else { 0 }, first))
+}
+
+/// The packet inside an ICMP error.
+struct Embedded {
+    src: [u8; 16],
+    dst: [u8; 16],
+    proto: u8,
+    reversed: (u16, u16),
+}
+
+impl Embedded {
+    fn read(family: u8, packet: &[u8]) -> Option<Self> {
+        let (src, dst, proto, header_len) = match family {
+            4 => Self::ipv4(packet)?,
+            _ => Self::ipv6(packet)?,
+        };
+        let segment = packet.get(header_len..header_len + 8)?;
+        let known = match (family, proto) {
+            (4, protocol::ICMP) | (6, protocol::ICMPV6) => is_echo(family, segment[0]),
+            (_, protocol::TCP | protocol::UDP | protocol::UDP_LITE) => true,
+            (_, protocol::DCCP | protocol::SCTP) => true,
+            _ => false,
+        };
+        let (sport, dport) = read_ports(family, proto, segment).filter(|_| known)?;
+        Some(Self { src, dst, proto, reversed: reverse_ports(proto, sport, dport)? })
+    }
+
+    fn ipv4(packet: &[u8]) -> Option<([u8; 16], [u8; 16], u8, usize)> {
+        let header: [u8; IPV4_HEADER] = bytes::array(packet, 0)?;
+        let header_len = usize::from(header[0] & 0xf) * 4;
+        let offset = u16::from_be_bytes([header[6], header[7]]) & 0x1fff;
+        if header[0] >> 4 != 4 || header_len < IPV4_HEADER || offset != 0 {
+            return None;
+        }
+        let src = mapped_v4(bytes::array(&header, 12)?);
+        let dst = mapped_v4(bytes::array(&header, 16)?);
+        Some((src, dst, header[9], header_len))
+    }
+
+    fn ipv6(packet: &[u8]) -> Option<([u8; 16], [u8; 16], u8, usize)> {
+        let header: [u8; IPV6_HEADER] = bytes::array(packet, 0)?;
+        if header[0] >> 4 != 6 {
+            return None;
+        }
+        let (src, dst) = (bytes::array(&header, 8)?, bytes::array(&header, 24)?);
+        Some((src, dst, header[6], IPV6_HEADER))
+    }
+}
+
+#[cfg(test)]
+mod tests;
