@@ -1,1 +1,4 @@
-//! Placeholder.
+//! The shapes that the programs publish: REST bodies of the cluster, answers of the agent.
+#![forbid(unsafe_code)]
+
+pub mod agent;
