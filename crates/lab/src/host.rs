@@ -1,0 +1,64 @@
+//! A host: a namespace on the underlay that can run an agent and VMs.
+
+use crate::{Agent, LabError, Netns, Plug, Vm, error::Context, world::Shared};
+use std::{
+    net::Ipv4Addr,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+/// One host of a lab.
+#[derive(Debug)]
+pub struct Host {
+    pub(crate) shared: Arc<Shared>,
+    name: String,
+    number: u8,
+    netns: Netns,
+    dir: PathBuf,
+}
+
+impl Host {
+    pub(crate) fn create(shared: &Arc<Shared>, name: &str, number: u8) -> Result<Self, LabError> {
+        let netns = Netns::create(&format!("{}{name}", shared.slot.prefix()))?;
+        shared.join(&netns, number)?;
+        let dir = shared.slot.dir().join(name);
+        std::fs::create_dir_all(&dir).what(|| format!("making {}", dir.display()))?;
+        Ok(Self {
+            shared: Arc::clone(shared),
+            name: name.to_owned(),
+            number,
+            netns,
+            dir,
+        })
+    }
+
+    /// What Neutron and Nova call the host.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its namespace.
+    pub fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
+    /// Where its agent keeps its files.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Its address on the underlay.
+    pub fn address(&self) -> Ipv4Addr {
+        self.shared.address4(self.number)
+    }
+
+    /// Starts an agent that follows the cluster at the control side's address.
+    pub fn start_agent(&self) -> Result<Agent, LabError> {
+        Agent::start(self)
+    }
+
+    /// Makes a VM called `name` within the lab, and its tap as Nova would.
+    pub fn plug(&self, name: &str, plug: Plug) -> Result<Vm, LabError> {
+        Vm::create(self, name, plug)
+    }
+}

@@ -1,0 +1,2 @@
+//! `midonet-lab`
+fn main() {}

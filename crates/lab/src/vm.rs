@@ -1,0 +1,214 @@
+//! A VM: a namespace behind a tap.
+
+use crate::{
+    Echo, Host, LabError, Lease, Netns, RawSocket, Stream, dhcp,
+    probe::{self, Probe},
+    wait::within,
+    world::Shared,
+};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
+use uuid::Uuid;
+
+/// Name of the interface inside.
+const INTERFACE: &str = "eth0";
+/// Characters of a port's id in the name of its tap, after `tap`.
+const TAP_ID_CHARS: usize = 11;
+/// How long router advertisement and duplicate address detection get.
+const SLAAC_LIMIT: Duration = Duration::from_secs(20);
+/// Flags of `/proc/net/if_inet6`: the address is still being tried, or was found in use.
+const IPV6_UNUSABLE: u32 = 0x08 | 0x40;
+
+/// What is plugged: a port of Neutron.
+#[derive(Clone, Debug)]
+pub struct Plug {
+    /// Its id, which names the tap.
+    pub port: Uuid,
+    /// Its MAC.
+    pub mac: String,
+}
+
+impl Plug {
+    /// Name that Nova gives the tap.
+    pub fn tap(&self) -> String {
+        format!("tap{}", &self.port.to_string()[..TAP_ID_CHARS])
+    }
+}
+
+/// One VM of a lab.
+#[derive(Debug)]
+pub struct Vm {
+    shared: Arc<Shared>,
+    name: String,
+    netns: Netns,
+    host: Netns,
+    plug: Plug,
+}
+
+impl Vm {
+    pub(crate) fn create(host: &Host, name: &str, plug: Plug) -> Result<Self, LabError> {
+        let netns = Netns::create(&format!("{}{name}", host.shared.slot.prefix()))?;
+        // an address made from the MAC is what Neutron expects, and hosts need not wait to ask
+        netns.sysctl("ipv6/conf/default/use_tempaddr", "0")?;
+        netns.sysctl("ipv6/conf/default/router_solicitation_delay", "0")?;
+        let vm = Self {
+            shared: Arc::clone(&host.shared),
+            name: name.to_owned(),
+            netns,
+            host: host.netns().clone(),
+            plug,
+        };
+        vm.plug()?;
+        Ok(vm)
+    }
+
+    /// Makes the tap and starts the interface inside, as Nova and the VM's boot would.
+    pub fn plug(&self) -> Result<(), LabError> {
+        let (tap, mac) = (self.plug.tap(), &self.plug.mac);
+        let (host, vm) = (self.host.name(), self.netns.name());
+        crate::programs::ip(&format!(
+            "link add name {tap} netns {host} type veth \
+             peer name {INTERFACE} address {mac} netns {vm}"
+        ))?;
+        // the tap first: a VM boots when its tap is there
+        self.host.ip(&format!("link set {tap} up"))?;
+        self.netns.ip(&format!("link set {INTERFACE} up")).map(drop)
+    }
+
+    /// Removes the tap; the VM loses its interface.
+    pub fn unplug(&self) -> Result<(), LabError> {
+        self.host
+            .ip(&format!("link del {}", self.plug.tap()))
+            .map(drop)
+    }
+
+    /// Its name within the lab.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Its namespace.
+    pub fn netns(&self) -> &Netns {
+        &self.netns
+    }
+
+    /// Its port.
+    pub fn port(&self) -> Uuid {
+        self.plug.port
+    }
+
+    /// The port's MAC.
+    pub fn mac(&self) -> &str {
+        &self.plug.mac
+    }
+
+    /// Name of its tap on the host.
+    pub fn tap(&self) -> String {
+        self.plug.tap()
+    }
+
+    /// Gets an IPv4 address by DHCP, as an image with dhclient does.
+    pub fn dhcp(&self) -> Result<Lease, LabError> {
+        dhcp::acquire(&self.netns, INTERFACE, self.shared.slot.dir(), &self.name)
+    }
+
+    /// Waits for the global IPv6 address that router advertisements give, and for its default
+    /// route.
+    pub fn slaac(&self) -> Result<Ipv6Addr, LabError> {
+        within(
+            &format!("IPv6 address of {}", self.name),
+            SLAAC_LIMIT,
+            || {
+                let listed = self
+                    .netns
+                    .enter(|| std::fs::read_to_string("/proc/thread-self/net/if_inet6"));
+                let listed = listed
+                    .map_err(|e| e.to_string())?
+                    .map_err(|e| e.to_string())?;
+                listed
+                    .lines()
+                    .find_map(global)
+                    .ok_or_else(|| format!("addresses:\n{listed}"))
+            },
+        )
+    }
+
+    /// Adds an address by hand, with its prefix length.
+    pub fn add_address(&self, address: &str) -> Result<(), LabError> {
+        let nodad = if address.contains(':') { " nodad" } else { "" };
+        self.netns
+            .ip(&format!("addr add {address} dev {INTERFACE}{nodad}"))
+            .map(drop)
+    }
+
+    /// Adds a route by hand, in the words of `ip route add`.
+    pub fn add_route(&self, route: &str) -> Result<(), LabError> {
+        let family = if route.contains(':') { "-6 " } else { "" };
+        self.netns
+            .ip(&format!("{family}route add {route} dev {INTERFACE}"))
+            .map(drop)
+    }
+
+    /// Whether one ping is answered within `limit`.
+    pub fn ping(&self, to: IpAddr, limit: Duration) -> Result<(), LabError> {
+        self.netns
+            .run(&format!("ping -n -c 1 -W {} {to}", limit.as_secs_f64()))
+            .map(drop)
+    }
+
+    /// Pings until one is answered; for a path that is being made.
+    pub fn ping_until(&self, to: IpAddr, limit: Duration) -> Result<(), LabError> {
+        within(
+            &format!("answer to {}'s ping of {to}", self.name),
+            limit,
+            || {
+                self.ping(to, Duration::from_secs(1))
+                    .map_err(|e| e.to_string())
+            },
+        )
+    }
+
+    /// Listens on a TCP port and sends back what comes.
+    pub fn echo_tcp(&self, port: u16) -> Result<Echo, LabError> {
+        Echo::tcp(&self.netns, port)
+    }
+
+    /// Listens on a UDP port and sends back what comes.
+    pub fn echo_udp(&self, port: u16) -> Result<Echo, LabError> {
+        Echo::udp(&self.netns, port)
+    }
+
+    /// One exchange with a TCP echo on a connection of its own.
+    pub fn tcp(&self, to: SocketAddr, limit: Duration) -> Result<Probe, LabError> {
+        probe::tcp(&self.netns, to, limit)
+    }
+
+    /// One exchange with a UDP echo.
+    pub fn udp(&self, to: SocketAddr, limit: Duration) -> Result<Probe, LabError> {
+        probe::udp(&self.netns, to, limit)
+    }
+
+    /// A connection to a TCP echo that exchanges bytes until it is dropped.
+    pub fn stream(&self, to: SocketAddr) -> Result<Stream, LabError> {
+        Stream::open(&self.netns, to)
+    }
+
+    /// Frames in and out of its interface, as bytes.
+    pub fn raw(&self) -> Result<RawSocket, LabError> {
+        RawSocket::open(&self.netns, INTERFACE)
+    }
+}
+
+/// The address of a line of `if_inet6`, if it is global and may be used.
+fn global(line: &str) -> Option<Ipv6Addr> {
+    let words: Vec<&str> = line.split_whitespace().collect();
+    let [address, _, _, scope, flags, _] = words[..] else {
+        return None;
+    };
+    let usable = u32::from_str_radix(flags, 16).ok()? & IPV6_UNUSABLE == 0;
+    let bits = u128::from_str_radix(address, 16).ok()?;
+    (scope == "00" && usable).then(|| Ipv6Addr::from_bits(bits))
+}

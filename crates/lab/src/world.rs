@@ -1,0 +1,193 @@
+//! A lab: an underlay with hosts on it.
+
+use crate::{
+    Auth, Cluster, Host, LabError, Netns,
+    error::Context,
+    programs::{ip, run},
+    slot::{BPFFS, Slot},
+};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    path::Path,
+    process::Command,
+    sync::Arc,
+};
+
+/// MTU of the underlay: room for 1450 bytes of a VM in VXLAN over either family.
+const UNDERLAY_MTU: u32 = 1550;
+/// Kind of the bpf file system, as statfs tells it.
+const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
+
+/// One underlay, the hosts on it, and an address on it for the control side, which runs in the
+/// namespace of the caller. Dropping a lab removes all of it, except the demo's.
+#[derive(Debug)]
+pub struct Lab {
+    shared: Arc<Shared>,
+    hosts: u8,
+}
+
+/// What hosts, VMs and programs need of their lab.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) slot: Slot,
+    pub(crate) underlay: Netns,
+    /// What agents and the cluster know each other by.
+    pub(crate) secret: String,
+}
+
+impl Lab {
+    /// A new lab in a slot of its own. Labs whose process is gone are removed first.
+    pub fn new() -> Result<Self, LabError> {
+        Self::build(Slot::take()?)
+    }
+
+    /// The demo's lab, with its files in `dir`; it stays when the program ends.
+    pub(crate) fn demo(dir: &Path) -> Result<Self, LabError> {
+        std::fs::create_dir_all(dir).what(|| format!("making {}", dir.display()))?;
+        Self::build(Slot::demo(dir))
+    }
+
+    /// Removes the demo's lab, however far it got.
+    pub(crate) fn remove_demo(dir: &Path) -> Result<(), LabError> {
+        Slot::demo(dir).sweep()
+    }
+
+    fn build(slot: Slot) -> Result<Self, LabError> {
+        mount_bpffs()?;
+        let underlay = Netns::create(&format!("{}net", slot.prefix()))?;
+        underlay.ip("link add br0 type bridge")?;
+        underlay.ip(&format!("link set br0 mtu {UNDERLAY_MTU} up"))?;
+        let secret = uuid::Uuid::new_v4().simple().to_string();
+        let shared = Arc::new(Shared {
+            slot,
+            underlay,
+            secret,
+        });
+        shared.join_control()?;
+        Ok(Self { shared, hosts: 0 })
+    }
+
+    /// One more host on the underlay, called `name` within the lab.
+    pub fn add_host(&mut self, name: &str) -> Result<Host, LabError> {
+        self.hosts += 1;
+        Host::create(&self.shared, name, 10 + self.hosts)
+    }
+
+    /// Starts the cluster and waits until it answers.
+    pub fn start_cluster(&self, auth: Auth) -> Result<Cluster, LabError> {
+        Cluster::start(&self.shared, auth)
+    }
+
+    /// Where the lab's files are: configurations, logs, stores.
+    pub fn dir(&self) -> &Path {
+        self.shared.slot.dir()
+    }
+
+    /// Address of the control side on the underlay.
+    pub fn control_address(&self) -> Ipv4Addr {
+        self.shared.address4(1)
+    }
+}
+
+impl Drop for Lab {
+    fn drop(&mut self) {
+        if self.shared.slot.stays() {
+            return;
+        }
+        if std::thread::panicking() {
+            self.shared.print_logs();
+        }
+        if let Err(e) = self.shared.slot.sweep() {
+            eprintln!("lab {}: {e}", self.shared.slot.prefix());
+        }
+    }
+}
+
+impl Shared {
+    /// An IPv4 address on the underlay.
+    pub(crate) fn address4(&self, host: u8) -> Ipv4Addr {
+        Ipv4Addr::new(100, 100, self.slot.number(), host)
+    }
+
+    /// An IPv6 address on the underlay.
+    pub(crate) fn address6(&self, host: u8) -> Ipv6Addr {
+        let slot = u16::from(self.slot.number());
+        Ipv6Addr::new(0xfd00, 0x6d6e, 0, slot, 0, 0, 0, u16::from(host))
+    }
+
+    /// Both addresses of a host with their prefix lengths.
+    pub(crate) fn addresses(&self, host: u8) -> [(IpAddr, u8); 2] {
+        [
+            (self.address4(host).into(), 24),
+            (self.address6(host).into(), 64),
+        ]
+    }
+
+    /// Joins a namespace to the underlay; `far` is the bridge's end of the cable.
+    pub(crate) fn join(&self, netns: &Netns, host: u8) -> Result<(), LabError> {
+        let (near, underlay) = (netns.name(), self.underlay.name());
+        ip(&format!(
+            "link add name eth0 mtu {UNDERLAY_MTU} netns {near} type veth \
+             peer name p{host} mtu {UNDERLAY_MTU} netns {underlay}"
+        ))?;
+        self.underlay
+            .ip(&format!("link set p{host} master br0 up"))?;
+        netns.ip("link set eth0 up")?;
+        for (address, length) in self.addresses(host) {
+            netns.ip(&format!(
+                "addr add {address}/{length} dev eth0{}",
+                no_dad(address)
+            ))?;
+        }
+        Ok(())
+    }
+
+    /// Gives the caller's own namespace the first address of the underlay.
+    fn join_control(&self) -> Result<(), LabError> {
+        let (near, underlay) = (self.slot.uplink(), self.underlay.name());
+        ip(&format!(
+            "link add name {near} mtu {UNDERLAY_MTU} type veth \
+             peer name ctl mtu {UNDERLAY_MTU} netns {underlay}"
+        ))?;
+        self.underlay.ip("link set ctl master br0 up")?;
+        ip(&format!("link set {near} up"))?;
+        ip(&format!("addr add {}/24 dev {near}", self.address4(1)))?;
+        Ok(())
+    }
+
+    /// Shows the ends of all logs, for a test that has failed.
+    fn print_logs(&self) {
+        for entry in std::fs::read_dir(self.slot.dir())
+            .into_iter()
+            .flatten()
+            .flatten()
+        {
+            let path = entry.path();
+            if path.extension().is_some_and(|e| e == "log") {
+                let text = std::fs::read_to_string(&path).unwrap_or_default();
+                let lines: Vec<&str> = text.lines().collect();
+                let first = lines.len().saturating_sub(40);
+                eprintln!("--- {}\n{}", path.display(), lines[first..].join("\n"));
+            }
+        }
+    }
+}
+
+/// Addresses of the underlay are ours by construction: nobody needs to be asked for them.
+fn no_dad(address: IpAddr) -> &'static str {
+    if address.is_ipv6() { " nodad" } else { "" }
+}
+
+/// Mounts the bpf file system where agents pin their maps, unless it is there.
+fn mount_bpffs() -> Result<(), LabError> {
+    // SAFETY: an all-zero statfs is a valid value, and the path is a constant C string.
+    let kind = unsafe {
+        let mut stat: libc::statfs = std::mem::zeroed();
+        libc::statfs(c"/sys/fs/bpf".as_ptr(), &raw mut stat);
+        stat.f_type
+    };
+    if kind == BPF_FS_MAGIC {
+        return Ok(());
+    }
+    run(Command::new("mount").args(["-t", "bpf", "bpffs", BPFFS])).map(drop)
+}
