@@ -12,7 +12,6 @@ const OPTION_SOURCE_MAC: u8 = 1;
 const OPTION_TARGET_MAC: u8 = 2;
 const OPTION_PREFIX: u8 = 3;
 const OPTION_MTU: u8 = 5;
-const OPTION_ROUTE: u8 = 24;
 const OPTION_RDNSS: u8 = 25;
 
 /// All nodes on the link.
@@ -180,11 +179,9 @@ pub struct RouterAdvertisement {
     pub source: Mac,
     /// Prefixes of the link.
     pub prefixes: Vec<Prefix>,
-    /// More specific routes via the sender: prefix and its length (RFC 4191).
-    pub routes: Vec<(Ipv6Addr, u8)>,
     /// Name servers.
     pub dns: Vec<Ipv6Addr>,
-    /// How long prefixes, routes and name servers hold.
+    /// How long prefixes and name servers hold.
     pub valid_seconds: u32,
 }
 
@@ -211,16 +208,9 @@ impl RouterAdvertisement {
         body.extend([OPTION_MTU, 1, 0, 0]);
         body.extend(self.mtu.to_be_bytes());
         self.prefixes.iter().for_each(|p| p.write(self.valid_seconds, &mut body));
-        self.routes.iter().for_each(|r| self.write_route(r, &mut body));
         self.write_dns(&mut body);
         let icmp = Icmp { kind: icmp6::ROUTER_ADVERTISEMENT, code: 0, rest, body: &body };
         icmp.message(IpAddr::V6(from), IpAddr::V6(to))
-    }
-
-    fn write_route(&self, (net, len): &(Ipv6Addr, u8), body: &mut Vec<u8>) {
-        body.extend([OPTION_ROUTE, 3, *len, 0]);
-        body.extend(self.valid_seconds.to_be_bytes());
-        body.extend(net.octets());
     }
 
     fn write_dns(&self, body: &mut Vec<u8>) {
