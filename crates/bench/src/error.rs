@@ -1,10 +1,18 @@
 //! What can stop a bench.
 
-use std::{io, path::PathBuf, process::ExitStatus};
+use client::ClientError;
+use lab::LabError;
+use std::{io, process::ExitStatus};
 
 /// Why a bench or one of its measurements failed.
 #[derive(Debug, thiserror::Error)]
 pub enum BenchError {
+    /// The lab could not be built.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// A service refused or could not be reached.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// A system call or file operation.
     #[error("{what}: {source}")]
     Io {
@@ -14,14 +22,14 @@ pub enum BenchError {
         source: io::Error,
     },
     /// A helper command failed.
-    #[error("`{command}` {status}: {stderr}")]
+    #[error("`{command}` {status}: {said}")]
     Command {
         /// The command line.
         command: String,
         /// How it ended.
         status: ExitStatus,
         /// What it said.
-        stderr: String,
+        said: String,
     },
     /// A command took too long and was ended.
     #[error("`{command}` did not end within {seconds} s")]
@@ -37,32 +45,6 @@ pub enum BenchError {
         /// The command line.
         command: String,
         /// What is missing.
-        detail: String,
-    },
-    /// Something that should become true did not.
-    #[error("{what} did not come about within {seconds} s")]
-    NotReached {
-        /// What was waited for.
-        what: String,
-        /// How long.
-        seconds: u64,
-    },
-    /// A program of ours has not been built.
-    #[error("{path} is not there; build it with `cargo build --release -p {package}`")]
-    NotBuilt {
-        /// Where it was looked for.
-        path: PathBuf,
-        /// The package that makes it.
-        package: String,
-    },
-    /// An HTTP service refused or could not be reached.
-    #[error("{method} {url}: {detail}")]
-    Http {
-        /// The method.
-        method: &'static str,
-        /// The address.
-        url: String,
-        /// Status and body, or why there is none.
         detail: String,
     },
     /// The operator ended the bench.

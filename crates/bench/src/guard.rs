@@ -1,14 +1,14 @@
 //! Runs a bench in a session of its own and cleans up behind it, however it ends.
 //!
 //! The bench is a child process. Its session gets a scheduler group of its own, with priority over
-//! what else the machine does. The parent only waits: when the child is done, has crashed or the
-//! operator interrupts, it removes the namespaces and files of the child.
+//! what else the machine does. The parent only waits: when the child has crashed or the operator
+//! interrupts, it removes what the child's lab has left.
 
 use crate::{
     error::{BenchError, Context},
-    netns,
     process::Running,
 };
+use lab::Lab;
 use std::{
     env, fs,
     os::unix::process::CommandExt,
@@ -18,10 +18,8 @@ use std::{
     time::Duration,
 };
 
-/// Tells the child that it is one, and what the names of all it makes begin with.
-const PREFIX: &str = "MIDONET_BENCH_PREFIX";
-/// Tells the child where its files go.
-const DIRECTORY: &str = "MIDONET_BENCH_DIRECTORY";
+/// Tells the child that it is one.
+const CHILD: &str = "MIDONET_BENCH_CHILD";
 /// Weight of the child's scheduler group, as a nice value.
 const GROUP_NICE: &str = "-15";
 /// How soon an interruption is noticed.
@@ -29,41 +27,22 @@ const LOOK: Duration = Duration::from_millis(50);
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
 
-/// What the child works with.
-#[derive(Clone, Debug)]
-pub struct Workplace {
-    /// What names of namespaces begin with.
-    pub prefix: String,
-    /// Where files go.
-    pub directory: std::path::PathBuf,
-}
-
 /// In the child: `work`. In the parent: start the child, wait, clean up.
-pub fn guarded(
-    work: impl FnOnce(&Workplace) -> Result<(), BenchError>,
-) -> Result<ExitCode, BenchError> {
-    if let (Ok(prefix), Some(directory)) = (env::var(PREFIX), env::var_os(DIRECTORY)) {
+pub fn guarded(work: impl FnOnce() -> Result<(), BenchError>) -> Result<ExitCode, BenchError> {
+    if env::var_os(CHILD).is_some() {
         // without the privilege the figures are merely noisier
         let _ = fs::write("/proc/self/autogroup", GROUP_NICE);
-        work(&Workplace {
-            prefix,
-            directory: directory.into(),
-        })?;
+        work()?;
         return Ok(ExitCode::SUCCESS);
     }
-    let prefix = format!("mnb{}-", std::process::id());
-    let directory = tempfile::Builder::new()
-        .prefix("midonet-bench-")
-        .tempdir()
-        .context("make a directory for files")?;
     catch_signals();
     let mut command = Command::new(env::current_exe().context("find this program")?);
-    command
-        .args(env::args_os().skip(1))
-        .env(PREFIX, &prefix)
-        .env(DIRECTORY, directory.path());
+    command.args(env::args_os().skip(1)).env(CHILD, "1");
     let ended = wait(own_session(&mut command));
-    netns::remove_all(&prefix);
+    if !matches!(ended, Ok(ExitCode::SUCCESS)) {
+        // a new lab begins with removing those whose owner is gone
+        drop(Lab::new()?);
+    }
     ended
 }
 

@@ -2,7 +2,6 @@
 
 mod error;
 mod guard;
-mod netns;
 mod network;
 mod process;
 mod stats;
@@ -30,7 +29,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Network(options) => guard::guarded(|place| network::run(&options, place)),
+        Command::Network(options) => guard::guarded(|| network::run(&options)),
         Command::Traffic(traffic) => traffic::run(traffic).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {

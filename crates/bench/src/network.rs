@@ -3,18 +3,21 @@
 mod comparison;
 mod kernel;
 mod measure;
+mod ours;
+mod pair;
 mod report;
-mod vm;
 
-use crate::{
-    error::{BenchError, Context},
-    guard::Workplace,
-};
+use crate::error::{BenchError, Context};
 use clap::Args;
-use comparison::{Comparison, Site};
-use measure::Effort;
-use std::{collections::BTreeMap, fs::File, io::Write, path::PathBuf};
-use vm::Pair;
+use comparison::{Builder, CALIBRATION, Comparison, PLAN, Site};
+use measure::{Effort, Measure};
+use pair::Pair;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs::File,
+    io::Write,
+    path::{Path, PathBuf},
+};
 
 /// What the network bench is told.
 #[derive(Debug, Args)]
@@ -34,17 +37,15 @@ pub struct Options {
     /// Only comparisons of this path (across, local, routed).
     #[arg(long)]
     path: Option<String>,
-    /// Directory with midonet-agent and midonet-cluster; default: that of this program.
-    #[arg(long)]
-    programs: Option<PathBuf>,
 }
 
 /// Builds the sites, measures in turn, prints the figures.
-pub fn run(options: &Options, place: &Workplace) -> Result<(), BenchError> {
-    let plan = comparison::plan(options.calibrate);
+pub fn run(options: &Options) -> Result<(), BenchError> {
+    let plan = if options.calibrate { CALIBRATION } else { PLAN };
     let wanted = |c: &&Comparison| options.path.as_deref().is_none_or(|p| p == c.path);
     let plan: Vec<&Comparison> = plan.iter().filter(wanted).collect();
-    let sites = build_all(&plan, place)?;
+    let mut builder = Builder::new()?;
+    let sites = build_all(&mut builder, &plan)?;
     let effort = Effort {
         seconds: options.seconds,
     };
@@ -54,14 +55,7 @@ pub fn run(options: &Options, place: &Workplace) -> Result<(), BenchError> {
         for comparison in &plan {
             let (ours, theirs) = (&sites[&comparison.ours], &sites[&comparison.against]);
             for &measure in comparison.measures {
-                // the order changes so that neither side always comes first
-                let (first, second) = if repeat % 2 == 0 {
-                    (ours, theirs)
-                } else {
-                    (theirs, ours)
-                };
-                let (a, b) = (measure.take(first, effort)?, measure.take(second, effort)?);
-                let (ours, theirs) = if repeat % 2 == 0 { (a, b) } else { (b, a) };
+                let (ours, theirs) = in_turn(measure, ours, theirs, effort, repeat)?;
                 figures.add(comparison, measure, ours, theirs);
             }
         }
@@ -74,20 +68,37 @@ pub fn run(options: &Options, place: &Workplace) -> Result<(), BenchError> {
         .map_or(Ok(()), |path| write_json(path, &lines))
 }
 
-fn build_all(plan: &[&Comparison], place: &Workplace) -> Result<BTreeMap<Site, Pair>, BenchError> {
+fn build_all(
+    builder: &mut Builder,
+    plan: &[&Comparison],
+) -> Result<BTreeMap<Site, Pair>, BenchError> {
+    let wanted: BTreeSet<Site> = plan.iter().flat_map(|c| [c.ours, c.against]).collect();
     let mut sites = BTreeMap::new();
-    for site in plan.iter().flat_map(|c| [c.ours, c.against]) {
-        if !sites.contains_key(&site) {
-            eprintln!("building: {}", site.name());
-            let pair = site.build(place)?;
-            pair.check()?;
-            sites.insert(site, pair);
-        }
+    for site in wanted {
+        eprintln!("building {site:?}: {}", site.name());
+        sites.insert(site, builder.build(site)?);
     }
     Ok(sites)
 }
 
-fn write_json(path: &PathBuf, lines: &[report::Line]) -> Result<(), BenchError> {
+/// One figure of each; the order changes so that neither always comes first.
+fn in_turn(
+    measure: Measure,
+    ours: &Pair,
+    theirs: &Pair,
+    effort: Effort,
+    repeat: usize,
+) -> Result<(f64, f64), BenchError> {
+    if repeat.is_multiple_of(2) {
+        let first = measure.take(ours, effort)?;
+        Ok((first, measure.take(theirs, effort)?))
+    } else {
+        let first = measure.take(theirs, effort)?;
+        Ok((measure.take(ours, effort)?, first))
+    }
+}
+
+fn write_json(path: &Path, lines: &[report::Line]) -> Result<(), BenchError> {
     let what = || format!("write {}", path.display());
     let mut file = File::create(path).context(what())?;
     for line in lines {

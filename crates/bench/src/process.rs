@@ -1,16 +1,15 @@
 //! Helper commands: run to the end, or kept running until dropped.
 
 use crate::error::{BenchError, Context};
+use lab::Netns;
 use std::{
     os::unix::process::CommandExt,
     process::{Child, Command, ExitStatus, Stdio},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// What `timeout` exits with when time was up.
 const TIMEOUT_STATUS: i32 = 124;
-/// Pause between two looks at a condition.
-const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs a command to its end; what it printed.
 pub fn output(command: &mut Command) -> Result<String, BenchError> {
@@ -18,30 +17,36 @@ pub fn output(command: &mut Command) -> Result<String, BenchError> {
     let done = die_with_parent(command)
         .output()
         .context(format!("run `{line}`"))?;
+    let stdout = String::from_utf8_lossy(&done.stdout).into_owned();
     if done.status.success() {
-        return Ok(String::from_utf8_lossy(&done.stdout).into_owned());
+        return Ok(stdout);
     }
-    let stderr = String::from_utf8_lossy(&done.stderr).trim().to_owned();
+    let said = format!("{stdout}{}", String::from_utf8_lossy(&done.stderr))
+        .trim()
+        .to_owned();
     Err(BenchError::Command {
         command: line,
         status: done.status,
-        stderr,
+        said,
     })
 }
 
-/// Runs a command to its end, or ends it when `limit` has passed.
-pub fn output_within(command: &Command, limit: Duration) -> Result<String, BenchError> {
+/// Runs a command in a namespace to its end, or ends it when `limit` has passed.
+pub fn output_within(
+    netns: &Netns,
+    limit: Duration,
+    program: &str,
+    words: &[&str],
+) -> Result<String, BenchError> {
     let seconds = limit.as_secs().max(1);
-    let mut limited = Command::new("timeout");
-    limited.args(["--kill-after=1", &seconds.to_string()]);
-    limited.arg(command.get_program()).args(command.get_args());
-    output(&mut limited).map_err(|error| match error {
-        BenchError::Command { status, .. } if status.code() == Some(TIMEOUT_STATUS) => {
-            BenchError::Timeout {
-                command: line_of(command),
-                seconds,
-            }
-        }
+    let mut command = netns.command("timeout")?;
+    command
+        .args(["--kill-after=1", &seconds.to_string(), program])
+        .args(words);
+    output(&mut command).map_err(|error| match error {
+        BenchError::Command {
+            command, status, ..
+        } if status.code() == Some(TIMEOUT_STATUS) => BenchError::Timeout { command, seconds },
         other => other,
     })
 }
@@ -50,7 +55,7 @@ pub fn output_within(command: &Command, limit: Duration) -> Result<String, Bench
 pub struct Running(Child);
 
 impl Running {
-    /// Starts it; its output goes where `command` says, by default nowhere.
+    /// Starts it; its output goes where `command` says.
     pub fn start(command: &mut Command) -> Result<Self, BenchError> {
         let line = line_of(command);
         let child = die_with_parent(command).stdin(Stdio::null()).spawn();
@@ -71,24 +76,7 @@ impl Drop for Running {
     }
 }
 
-/// Looks until `reached` says yes or time is up.
-pub fn wait_for(
-    what: &str,
-    limit: Duration,
-    mut reached: impl FnMut() -> bool,
-) -> Result<(), BenchError> {
-    let start = Instant::now();
-    while !reached() {
-        if start.elapsed() >= limit {
-            let (what, seconds) = (what.to_owned(), limit.as_secs());
-            return Err(BenchError::NotReached { what, seconds });
-        }
-        std::thread::sleep(LOOK);
-    }
-    Ok(())
-}
-
-/// The kernel kills the command when this process ends, however it ends.
+/// The kernel kills the command when the thread that started it ends, however it ends.
 fn die_with_parent(command: &mut Command) -> &mut Command {
     let set = || {
         // SAFETY: a plain system call, allowed between fork and exec.

@@ -2,14 +2,25 @@
 
 use super::{
     kernel,
-    measure::{Family::V6, Measure, Measure::*},
-    vm::Pair,
+    measure::{
+        Family::{V4, V6},
+        Measure::{self, Connections, Requests, SmallPackets, Throughput},
+    },
+    ours::Ours,
+    pair::Pair,
 };
-use crate::{error::BenchError, guard::Workplace};
+use crate::error::BenchError;
+use lab::Lab;
 
 /// A pair of VMs and what is between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Site {
+    /// Ours, one host.
+    OursLocal,
+    /// Ours, two hosts.
+    OursAcross,
+    /// Ours, two hosts, two networks, a router.
+    OursRouted,
     /// One host, a kernel bridge.
     Bridge,
     /// Likewise once more, to compare the kernel with itself.
@@ -29,7 +40,7 @@ pub enum Site {
 pub struct Comparison {
     /// What kind of path the packets take.
     pub path: &'static str,
-    /// Ours.
+    /// The one in question.
     pub ours: Site,
     /// The kernel's.
     pub against: Site,
@@ -37,35 +48,75 @@ pub struct Comparison {
     pub measures: &'static [Measure],
 }
 
-/// All comparisons, or those of the kernel with itself.
-pub fn plan(_calibrate: bool) -> &'static [Comparison] {
-    CALIBRATION
-}
-
-const CALIBRATION: &[Comparison] = &[
+/// Ours with the kernel. Our ports have their default security groups everywhere; the kernel has
+/// rules only where `Conntrack` says so.
+pub const PLAN: &[Comparison] = &[
     Comparison {
         path: "across",
-        ours: Site::VxlanAgain,
+        ours: Site::OursAcross,
         against: Site::Vxlan,
         measures: &[
-            Throughput(super::measure::Family::V4),
-            Requests(super::measure::Family::V4),
+            Throughput(V4),
+            Requests(V4),
             SmallPackets,
             Throughput(V6),
             Requests(V6),
         ],
     },
     Comparison {
-        path: "local",
-        ours: Site::BridgeAgain,
-        against: Site::Bridge,
+        path: "across",
+        ours: Site::OursAcross,
+        against: Site::Conntrack,
         measures: &[Connections { clients: 1 }, Connections { clients: 8 }],
     },
     Comparison {
+        path: "local",
+        ours: Site::OursLocal,
+        against: Site::Bridge,
+        measures: &[
+            Throughput(V4),
+            Requests(V4),
+            SmallPackets,
+            Connections { clients: 1 },
+        ],
+    },
+    Comparison {
         path: "routed",
-        ours: Site::Routed,
-        against: Site::Conntrack,
-        measures: &[Connections { clients: 1 }, Connections { clients: 8 }],
+        ours: Site::OursRouted,
+        against: Site::Routed,
+        measures: &[
+            Throughput(V4),
+            Requests(V4),
+            SmallPackets,
+            Throughput(V6),
+            Requests(V6),
+        ],
+    },
+];
+
+/// The kernel with itself: ratios that differ from 1 by chance alone.
+pub const CALIBRATION: &[Comparison] = &[
+    Comparison {
+        path: "across",
+        ours: Site::VxlanAgain,
+        against: Site::Vxlan,
+        measures: &[
+            Throughput(V4),
+            Requests(V4),
+            SmallPackets,
+            Connections { clients: 8 },
+        ],
+    },
+    Comparison {
+        path: "local",
+        ours: Site::BridgeAgain,
+        against: Site::Bridge,
+        measures: &[
+            Throughput(V4),
+            Requests(V4),
+            SmallPackets,
+            Connections { clients: 1 },
+        ],
     },
 ];
 
@@ -73,23 +124,49 @@ impl Site {
     /// For people and figures.
     pub fn name(self) -> &'static str {
         match self {
-            Site::Bridge => "bridge",
-            Site::BridgeAgain => "bridge again",
-            Site::Vxlan => "bridge+vxlan",
-            Site::VxlanAgain => "bridge+vxlan again",
+            Site::OursLocal | Site::OursAcross | Site::OursRouted => "midonet",
+            Site::Bridge | Site::BridgeAgain => "bridge",
+            Site::Vxlan | Site::VxlanAgain => "bridge+vxlan",
             Site::Conntrack => "bridge+vxlan+conntrack",
             Site::Routed => "routing+vxlan",
         }
     }
+}
 
-    /// Builds it.
-    pub fn build(self, place: &Workplace) -> Result<Pair, BenchError> {
-        let prefix = format!("{}{}", place.prefix, self as u8);
-        match self {
-            Site::Bridge | Site::BridgeAgain => kernel::bridge(&prefix),
-            Site::Vxlan | Site::VxlanAgain => kernel::vxlan(&prefix),
-            Site::Conntrack => kernel::conntrack(&prefix),
-            Site::Routed => kernel::routed(&prefix),
+/// Builds sites in a lab; ours share their VMs.
+pub struct Builder {
+    lab: Lab,
+    ours: Option<Ours>,
+}
+
+impl Builder {
+    /// An empty lab.
+    pub fn new() -> Result<Self, BenchError> {
+        Ok(Self {
+            lab: Lab::new()?,
+            ours: None,
+        })
+    }
+
+    /// Builds one.
+    pub fn build(&mut self, site: Site) -> Result<Pair, BenchError> {
+        match site {
+            Site::OursLocal => self.ours()?.local(),
+            Site::OursAcross => self.ours()?.across(),
+            Site::OursRouted => self.ours()?.routed(),
+            Site::Bridge => kernel::bridge(&mut self.lab, "b"),
+            Site::BridgeAgain => kernel::bridge(&mut self.lab, "bb"),
+            Site::Vxlan => kernel::vxlan(&mut self.lab, "v"),
+            Site::VxlanAgain => kernel::vxlan(&mut self.lab, "vv"),
+            Site::Conntrack => kernel::conntrack(&mut self.lab, "t"),
+            Site::Routed => kernel::routed(&mut self.lab, "r"),
         }
+    }
+
+    fn ours(&mut self) -> Result<&Ours, BenchError> {
+        if self.ours.is_none() {
+            self.ours = Some(Ours::new(&mut self.lab)?);
+        }
+        Ok(self.ours.as_ref().expect("made above"))
     }
 }

@@ -1,8 +1,8 @@
 //! One measurement between the VMs of a pair.
 
-use super::vm::{CLIENT_CPU, Pair, this_program};
-use crate::{error::BenchError, process::output_within, traffic::Outcome};
-use std::{net::IpAddr, process::Command, time::Duration};
+use super::pair::{CLIENT_CPU, Pair, this_program};
+use crate::{error::BenchError, traffic::Outcome};
+use std::{net::IpAddr, time::Duration};
 
 /// What a measurement may take beyond its length.
 const GRACE: Duration = Duration::from_secs(10);
@@ -88,38 +88,39 @@ fn address(pair: &Pair, family: Family) -> IpAddr {
 }
 
 fn traffic(pair: &Pair, words: &[&str], effort: Effort) -> Result<f64, BenchError> {
-    let mut command = pair.client(&this_program()?);
-    command
-        .arg("traffic")
-        .args(words)
-        .args(["--cpu", &CLIENT_CPU.to_string()]);
-    command.args(["--seconds", &effort.seconds.to_string()]);
-    let printed = output_within(&command, effort.limit())?;
+    let (cpu, seconds) = (CLIENT_CPU.to_string(), effort.seconds.to_string());
+    let mut all = vec!["traffic"];
+    all.extend(words);
+    all.extend(["--cpu", &cpu, "--seconds", &seconds]);
+    let printed = pair.client(effort.limit(), &this_program()?, &all)?;
     let outcome: Outcome = serde_json::from_str(&printed)
-        .map_err(|e| unexpected(&command, format!("{e} in {printed:?}")))?;
+        .map_err(|e| unexpected(&all.join(" "), format!("{e} in {printed:?}")))?;
     Ok(outcome.rate)
 }
 
 fn throughput(pair: &Pair, server: IpAddr, effort: Effort) -> Result<f64, BenchError> {
-    let mut command = pair.client("iperf3");
-    command.args(["--json", "--client", &server.to_string()]);
-    command.args([
+    let (cpu, seconds) = (CLIENT_CPU.to_string(), effort.seconds.to_string());
+    let server = server.to_string();
+    let words = [
+        "--json",
+        "--client",
+        &server,
         "--time",
-        &effort.seconds.to_string(),
+        &seconds,
         "--affinity",
-        &CLIENT_CPU.to_string(),
-    ]);
-    let printed = output_within(&command, effort.limit())?;
+        &cpu,
+    ];
+    let printed = pair.client(effort.limit(), "iperf3", &words)?;
     let result: serde_json::Value =
-        serde_json::from_str(&printed).map_err(|e| unexpected(&command, e.to_string()))?;
+        serde_json::from_str(&printed).map_err(|e| unexpected("iperf3", e.to_string()))?;
     let bits = result["end"]["sum_received"]["bits_per_second"].as_f64();
     bits.map(|b| b / 1e6)
-        .ok_or_else(|| unexpected(&command, "no sum_received".to_owned()))
+        .ok_or_else(|| unexpected("iperf3", "no sum_received".to_owned()))
 }
 
-fn unexpected(command: &Command, detail: String) -> BenchError {
+fn unexpected(command: &str, detail: String) -> BenchError {
     BenchError::Output {
-        command: format!("{command:?}"),
+        command: command.to_owned(),
         detail,
     }
 }
