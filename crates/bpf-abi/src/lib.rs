@@ -249,7 +249,16 @@ pub struct Config {
     pub vxlan_ifindex: u32,
     /// 1 once `PEERS` holds the underlay addresses that tunnelled frames may come from.
     pub check_peers: u32,
+    /// This host's underlay address, the source of tunnelled frames; IPv4-mapped if IPv4.
+    pub local: [u8; 16],
+    /// Family of `local`: 4 or 6; 0 lets the route choose.
+    pub local_family: u32,
+    /// Layout of all maps; maps of another layout are not taken over.
+    pub abi: u32,
 }
+
+/// `Config::abi`: changes with every change of a map's meaning.
+pub const ABI: u32 = 1;
 
 /// Key of the fragment table: what all fragments of a packet have in common.
 #[repr(C)]
@@ -261,7 +270,7 @@ pub struct FragmentKey {
     pub id: u32,
     /// 4 or 6.
     pub family: u8,
-    /// IPv4: the protocol number. IPv6: 0, fragments of a packet may disagree (RFC 8200, 4.5).
+    /// IP protocol number after all extension headers.
     pub proto: u8,
     /// Zero.
     pub pad: [u8; 6],
@@ -279,10 +288,6 @@ pub struct Fragment {
     pub sport: u16,
     /// As in `FlowKey`.
     pub dport: u16,
-    /// IP protocol number after all extension headers.
-    pub proto: u8,
-    /// Zero.
-    pub pad: [u8; 3],
 }
 
 /// `Upcall::why`: no decision covers the packet.
@@ -309,8 +314,6 @@ pub const IDLE_CLOSING_NS: u64 = 60 * 1_000_000_000;
 /// How stale `Conn::seen_ns` may get before a packet refreshes it, ns.
 pub const REFRESH_NS: u64 = 1_000_000_000;
 
-/// IPv6 extension headers that are followed before a packet is dropped.
-pub const EXTENSION_HEADERS_MAX: u32 = 6;
 
 /// Header of a ring buffer record; `captured` bytes of the frame follow.
 #[repr(C)]

@@ -1,5 +1,154 @@
 //! The maps in memory, for suites that run without root.
 
-/// Twin of [`crate::KernelMaps`] with the kernel program's table look-up restated.
+use crate::{Maps, MapsError, class::words};
+use bpf_abi::{
+    ACTIONS_MAX, Action, Conn, ConnKey, DecisionKey, DropCount, DropKey, FlowKey, MASKS_MAX, Mask,
+    Port,
+};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    io,
+    net::IpAddr,
+};
+use topology::TunnelKey;
+
+/// Twin of [`crate::KernelMaps`] with the kernel program's table look-up restated. What only the
+/// kernel program writes (connections, drops) can be set by hand.
 #[derive(Debug, Default)]
-pub struct FakeMaps {}
+pub struct FakeMaps {
+    masks: BTreeMap<u32, Mask>,
+    actions: HashMap<u32, Action>,
+    decisions: HashMap<DecisionKey, u32>,
+    ports: BTreeMap<u32, Port>,
+    tunnels: BTreeMap<TunnelKey, u32>,
+    peers: Option<BTreeSet<IpAddr>>,
+    /// What [`Maps::connections`] lists.
+    pub connections: Vec<(ConnKey, Conn)>,
+    /// What [`Maps::drops`] lists.
+    pub drops: Vec<(DropKey, DropCount)>,
+}
+
+impl FakeMaps {
+    /// The action that the kernel program would find for a packet that has no connection entry;
+    /// counts a packet there, as the kernel does.
+    pub fn look_up(&mut self, key: &FlowKey) -> Option<(u32, Action)> {
+        let packet = words(key);
+        let classes = (0..MASKS_MAX as u32)
+            .map_while(|slot| self.masks.get(&slot).copied().filter(|m| m.used == 1));
+        let mut keys = classes.map(|class| DecisionKey {
+            mask: class.id,
+            pad: 0,
+            masked: std::array::from_fn(|i| packet[i] & class.bits[i]),
+        });
+        let id = keys.find_map(|key| self.decisions.get(&key).copied())?;
+        let action = self.actions.get_mut(&id)?;
+        action.packets += 1;
+        Some((id, *action))
+    }
+
+    /// The underlay addresses that tunnelled frames may come from; `None`: any.
+    pub fn peers(&self) -> Option<&BTreeSet<IpAddr>> {
+        self.peers.as_ref()
+    }
+}
+
+/// What the kernel says for an index beyond an array.
+fn bounded(map: &'static str, index: u32, end: u32) -> Result<(), MapsError> {
+    if index < end {
+        return Ok(());
+    }
+    let source = io::Error::other(format!("the index is {index} but there are {end} slots"));
+    Err(MapsError {
+        map,
+        operation: "use a slot",
+        source,
+    })
+}
+
+impl Maps for FakeMaps {
+    fn set_mask(&mut self, slot: u32, mask: &Mask) -> Result<(), MapsError> {
+        bounded("MASKS", slot, MASKS_MAX as u32)?;
+        self.masks.insert(slot, *mask);
+        Ok(())
+    }
+
+    fn mask(&self, slot: u32) -> Result<Mask, MapsError> {
+        bounded("MASKS", slot, MASKS_MAX as u32)?;
+        Ok(self.masks.get(&slot).copied().unwrap_or_default())
+    }
+
+    fn set_action(&mut self, id: u32, action: &Action) -> Result<(), MapsError> {
+        bounded("ACTIONS", id, ACTIONS_MAX)?;
+        self.actions.insert(id, *action);
+        Ok(())
+    }
+
+    fn action(&self, id: u32) -> Result<Action, MapsError> {
+        bounded("ACTIONS", id, ACTIONS_MAX)?;
+        Ok(self.actions.get(&id).copied().unwrap_or_default())
+    }
+
+    fn set_decision(&mut self, key: &DecisionKey, action: u32) -> Result<(), MapsError> {
+        self.decisions.insert(*key, action);
+        Ok(())
+    }
+
+    fn remove_decision(&mut self, key: &DecisionKey) -> Result<(), MapsError> {
+        self.decisions.remove(key);
+        Ok(())
+    }
+
+    fn decisions(&self) -> Result<Vec<(DecisionKey, u32)>, MapsError> {
+        Ok(self.decisions.iter().map(|(key, id)| (*key, *id)).collect())
+    }
+
+    fn set_port(&mut self, ifindex: u32, rate: u32) -> Result<(), MapsError> {
+        let port = self.ports.entry(ifindex).or_default();
+        (port.rate, port.tokens) = (rate, rate);
+        Ok(())
+    }
+
+    fn remove_port(&mut self, ifindex: u32) -> Result<(), MapsError> {
+        self.ports.remove(&ifindex);
+        Ok(())
+    }
+
+    fn ports(&self) -> Result<Vec<(u32, Port)>, MapsError> {
+        Ok(self
+            .ports
+            .iter()
+            .map(|(ifindex, port)| (*ifindex, *port))
+            .collect())
+    }
+
+    fn set_tunnel(&mut self, key: TunnelKey, ifindex: u32) -> Result<(), MapsError> {
+        self.tunnels.insert(key, ifindex);
+        Ok(())
+    }
+
+    fn remove_tunnel(&mut self, key: TunnelKey) -> Result<(), MapsError> {
+        self.tunnels.remove(&key);
+        Ok(())
+    }
+
+    fn tunnels(&self) -> Result<Vec<(TunnelKey, u32)>, MapsError> {
+        Ok(self
+            .tunnels
+            .iter()
+            .map(|(key, ifindex)| (*key, *ifindex))
+            .collect())
+    }
+
+    fn set_peers(&mut self, peers: &BTreeSet<IpAddr>) -> Result<(), MapsError> {
+        self.peers = Some(peers.clone());
+        Ok(())
+    }
+
+    fn connections(&self, limit: usize) -> Result<Vec<(ConnKey, Conn)>, MapsError> {
+        Ok(self.connections.iter().take(limit).copied().collect())
+    }
+
+    fn drops(&self) -> Result<Vec<(DropKey, DropCount)>, MapsError> {
+        Ok(self.drops.clone())
+    }
+}

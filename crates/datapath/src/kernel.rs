@@ -1,4 +1,229 @@
 //! The maps as the kernel has them.
 
+use crate::{
+    Maps, MapsError,
+    pins::{Raw, raw},
+};
+use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuHashMap};
+use bpf_abi::{
+    Action, Config, Conn, ConnKey, DecisionKey, DropCount, DropKey, MASKS_MAX, Mask, Port, Tunnel,
+};
+use flow::mapped;
+use std::{collections::BTreeSet, io, net::IpAddr, path::Path};
+use topology::TunnelKey;
+
 /// A handle on the pinned maps. Handles are independent; each may live in its own thread.
-pub struct KernelMaps {}
+pub struct KernelMaps {
+    conns: HashMap<MapData, Raw<ConnKey>, Raw<Conn>>,
+    masks: Array<MapData, Raw<Mask>>,
+    decisions: HashMap<MapData, Raw<DecisionKey>, u32>,
+    actions: Array<MapData, Raw<Action>>,
+    ports: HashMap<MapData, u32, Raw<Port>>,
+    tunnels: HashMap<MapData, u32, Raw<Tunnel>>,
+    peers: HashMap<MapData, [u8; 16], u32>,
+    drops: PerCpuHashMap<MapData, Raw<DropKey>, Raw<DropCount>>,
+    config: Array<MapData, Raw<Config>>,
+}
+
+impl KernelMaps {
+    /// Opens the maps pinned in this directory.
+    pub fn open(pin_dir: &Path) -> Result<Self, MapsError> {
+        Ok(Self {
+            conns: pinned(pin_dir, "CONNS")?,
+            masks: pinned(pin_dir, "MASKS")?,
+            decisions: pinned(pin_dir, "DECISIONS")?,
+            actions: pinned(pin_dir, "ACTIONS")?,
+            ports: pinned(pin_dir, "PORTS")?,
+            tunnels: pinned(pin_dir, "TUNNELS")?,
+            peers: pinned(pin_dir, "PEERS")?,
+            drops: pinned(pin_dir, "DROPS")?,
+            config: pinned(pin_dir, "CONFIG")?,
+        })
+    }
+
+    /// Reads the configuration.
+    pub(crate) fn config(&self) -> Result<Config, MapsError> {
+        self.config
+            .get(&0, 0)
+            .map(|c| c.0)
+            .map_err(refused("CONFIG", "read it"))
+    }
+
+    /// Writes the configuration.
+    pub(crate) fn set_config(&mut self, config: &Config) -> Result<(), MapsError> {
+        self.config
+            .set(0, raw(*config), 0)
+            .map_err(refused("CONFIG", "write it"))
+    }
+}
+
+/// Opens one pinned map as the type it must be.
+pub(crate) fn pinned<T: TryFrom<Map, Error = MapError>>(
+    pin_dir: &Path,
+    name: &'static str,
+) -> Result<T, MapsError> {
+    MapData::from_pin(pin_dir.join(name))
+        .and_then(Map::from_map_data)
+        .and_then(T::try_from)
+        .map_err(refused(name, "open it"))
+}
+
+/// Turns the loader's error into ours, with the kernel's own error kept if there is one.
+pub(crate) fn refused(
+    map: &'static str,
+    operation: &'static str,
+) -> impl FnOnce(MapError) -> MapsError {
+    move |error| {
+        let source = match error {
+            MapError::SyscallError(e) => e.io_error,
+            MapError::IoError(e) => e,
+            other => io::Error::other(other),
+        };
+        MapsError {
+            map,
+            operation,
+            source,
+        }
+    }
+}
+
+/// A key that is not there cannot be removed, and need not be.
+fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
+    match result {
+        Err(MapError::KeyNotFound | MapError::ElementNotFound) => Ok(()),
+        Err(MapError::SyscallError(e)) if e.io_error.kind() == io::ErrorKind::NotFound => Ok(()),
+        other => other,
+    }
+}
+
+impl Maps for KernelMaps {
+    fn set_mask(&mut self, slot: u32, mask: &Mask) -> Result<(), MapsError> {
+        debug_assert!((slot as usize) < MASKS_MAX);
+        self.masks
+            .set(slot, raw(*mask), 0)
+            .map_err(refused("MASKS", "write a class"))
+    }
+
+    fn mask(&self, slot: u32) -> Result<Mask, MapsError> {
+        self.masks
+            .get(&slot, 0)
+            .map(|m| m.0)
+            .map_err(refused("MASKS", "read a class"))
+    }
+
+    fn set_action(&mut self, id: u32, action: &Action) -> Result<(), MapsError> {
+        self.actions
+            .set(id, raw(*action), 0)
+            .map_err(refused("ACTIONS", "write a slot"))
+    }
+
+    fn action(&self, id: u32) -> Result<Action, MapsError> {
+        self.actions
+            .get(&id, 0)
+            .map(|a| a.0)
+            .map_err(refused("ACTIONS", "read a slot"))
+    }
+
+    fn set_decision(&mut self, key: &DecisionKey, action: u32) -> Result<(), MapsError> {
+        let done = self.decisions.insert(raw(*key), action, 0);
+        done.map_err(refused("DECISIONS", "insert a decision"))
+    }
+
+    fn remove_decision(&mut self, key: &DecisionKey) -> Result<(), MapsError> {
+        absent_is_fine(self.decisions.remove(&raw(*key)))
+            .map_err(refused("DECISIONS", "remove a decision"))
+    }
+
+    fn decisions(&self) -> Result<Vec<(DecisionKey, u32)>, MapsError> {
+        let all: Result<Vec<_>, _> = self.decisions.iter().collect();
+        let all = all.map_err(refused("DECISIONS", "list it"))?;
+        Ok(all.into_iter().map(|(key, id)| (key.0, id)).collect())
+    }
+
+    fn set_port(&mut self, ifindex: u32, rate: u32) -> Result<(), MapsError> {
+        let old = self.ports.get(&ifindex, 0).map(|p| p.0).unwrap_or_default();
+        let port = Port {
+            rate,
+            tokens: rate,
+            ..old
+        };
+        self.ports
+            .insert(ifindex, raw(port), 0)
+            .map_err(refused("PORTS", "insert a tap"))
+    }
+
+    fn remove_port(&mut self, ifindex: u32) -> Result<(), MapsError> {
+        absent_is_fine(self.ports.remove(&ifindex)).map_err(refused("PORTS", "remove a tap"))
+    }
+
+    fn ports(&self) -> Result<Vec<(u32, Port)>, MapsError> {
+        let all: Result<Vec<_>, _> = self.ports.iter().collect();
+        let all = all.map_err(refused("PORTS", "list it"))?;
+        Ok(all
+            .into_iter()
+            .map(|(ifindex, port)| (ifindex, port.0))
+            .collect())
+    }
+
+    fn set_tunnel(&mut self, key: TunnelKey, ifindex: u32) -> Result<(), MapsError> {
+        let done = self.tunnels.insert(key, raw(Tunnel { ifindex }), 0);
+        done.map_err(refused("TUNNELS", "insert a tunnel key"))
+    }
+
+    fn remove_tunnel(&mut self, key: TunnelKey) -> Result<(), MapsError> {
+        absent_is_fine(self.tunnels.remove(&key)).map_err(refused("TUNNELS", "remove a tunnel key"))
+    }
+
+    fn tunnels(&self) -> Result<Vec<(TunnelKey, u32)>, MapsError> {
+        let all: Result<Vec<_>, _> = self.tunnels.iter().collect();
+        let all = all.map_err(refused("TUNNELS", "list it"))?;
+        Ok(all
+            .into_iter()
+            .map(|(key, to)| (key, to.0.ifindex))
+            .collect())
+    }
+
+    fn set_peers(&mut self, peers: &BTreeSet<IpAddr>) -> Result<(), MapsError> {
+        let wanted: BTreeSet<[u8; 16]> = peers.iter().copied().map(mapped).collect();
+        let held: Result<BTreeSet<[u8; 16]>, _> = self.peers.keys().collect();
+        let held = held.map_err(refused("PEERS", "list it"))?;
+        for peer in wanted.difference(&held) {
+            self.peers
+                .insert(peer, 1, 0)
+                .map_err(refused("PEERS", "insert a host"))?;
+        }
+        for peer in held.difference(&wanted) {
+            absent_is_fine(self.peers.remove(peer)).map_err(refused("PEERS", "remove a host"))?;
+        }
+        let config = self.config()?;
+        self.set_config(&Config {
+            check_peers: 1,
+            ..config
+        })
+    }
+
+    fn connections(&self, limit: usize) -> Result<Vec<(ConnKey, Conn)>, MapsError> {
+        let some: Result<Vec<_>, _> = self.conns.iter().take(limit).collect();
+        let some = some.map_err(refused("CONNS", "list it"))?;
+        Ok(some
+            .into_iter()
+            .map(|(key, conn)| (key.0, conn.0))
+            .collect())
+    }
+
+    fn drops(&self) -> Result<Vec<(DropKey, DropCount)>, MapsError> {
+        let all: Result<Vec<_>, _> = self.drops.iter().collect();
+        let all = all.map_err(refused("DROPS", "list it"))?;
+        Ok(all
+            .into_iter()
+            .map(|(key, counts)| (key.0, sum(counts.iter())))
+            .collect())
+    }
+}
+
+fn sum<'a>(per_cpu: impl Iterator<Item = &'a Raw<DropCount>>) -> DropCount {
+    per_cpu.fold(DropCount::default(), |total, one| DropCount {
+        packets: total.packets + one.0.packets,
+        bytes: total.bytes + one.0.bytes,
+    })
+}

@@ -11,8 +11,10 @@
 //! * [`Table`] is the bookkeeping of the decision table over any [`Maps`].
 //! * [`Upcalls`] and [`Injector`] are plain blocking objects for one thread of the agent.
 
+mod checksum;
 mod class;
 mod compile;
+mod device;
 mod fake;
 mod inject;
 mod kernel;
@@ -29,5 +31,5 @@ pub use inject::{InjectError, Injector, Outgoing};
 pub use kernel::KernelMaps;
 pub use maps::{Maps, MapsError};
 pub use program::{AttachError, Datapath, Options, StartError};
-pub use table::{DecisionInfo, InstallError, Table};
+pub use table::{DecisionInfo, Table};
 pub use upcall::{Frame, Upcalls};

@@ -1,0 +1,185 @@
+/* Keys and values of the maps: the C side of crates/bpf-abi. A test compares size and offset of
+ * every field, so a change here without one there fails. */
+#ifndef MIDONET_ABI_H
+#define MIDONET_ABI_H
+
+#include <linux/types.h>
+
+#define ABI 1
+
+enum state { STATE_FORWARD = 0, STATE_REPLY = 1 };
+
+#define FLAG_ICMP_ERROR 1
+#define FLAG_FRAGMENT 2
+
+#define TUNNEL_KEY_MASK ((1u << 22) - 1)
+#define VNI_REPLY (1u << 23)
+#define VNI_UNTRACKED (1u << 22)
+
+#define MARK_FROM_PORT 0x80000000u
+#define MARK_TO_PORT 0x40000000u
+#define MARK_IFINDEX 0x3fffffffu
+
+#define MASKS_MAX 32
+#define ACTIONS_MAX 65536
+
+#define IDLE_TCP_NS (7200ull * 1000000000)
+#define IDLE_OTHER_NS (180ull * 1000000000)
+#define IDLE_CLOSING_NS (60ull * 1000000000)
+#define REFRESH_NS 1000000000ull
+
+struct flow_key {
+	__u32 in_port;
+	__u8 state;
+	__u8 family;
+	__u8 proto;
+	__u8 flags;
+	__u8 smac[6];
+	__u8 dmac[6];
+	__u8 src[16];
+	__u8 dst[16];
+	__u16 sport;
+	__u16 dport;
+};
+
+#define FLOW_KEY_WORDS (sizeof(struct flow_key) / 8)
+
+struct mask {
+	__u32 used;
+	__u32 id;
+	__u64 bits[FLOW_KEY_WORDS];
+};
+
+struct decision_key {
+	__u32 mask;
+	__u32 pad;
+	__u64 masked[FLOW_KEY_WORDS];
+};
+
+struct conn_key {
+	__u32 in_port;
+	__u8 family;
+	__u8 proto;
+	__u16 pad;
+	__u8 src[16];
+	__u8 dst[16];
+	__u16 sport;
+	__u16 dport;
+};
+
+#define CONN_CLOSING 1
+
+struct conn {
+	__u32 action;
+	__u32 generation;
+	__u8 state;
+	__u8 flags;
+	__u8 smac[6];
+	__u8 dmac[6];
+	__u16 pad;
+	__u64 seen_ns;
+	__u64 packets;
+	__u64 bytes;
+};
+
+enum action_kind { ACTION_NONE, ACTION_LOCAL, ACTION_TUNNEL, ACTION_DROP, ACTION_AGENT };
+
+#define ACTION_TRACK 1
+#define ACTION_REPLY 2
+#define ACTION_REMOTE_V6 4
+
+struct action {
+	__u32 generation;
+	__u8 kind;
+	__u8 flags;
+	__u8 hops;
+	__u8 reason;
+	__u32 ifindex;
+	__u32 vni;
+	__u8 remote[16];
+	__u8 smac[6];
+	__u8 dmac[6];
+	__u32 mtu;
+	__u64 packets;
+	__u64 bytes;
+};
+
+struct port {
+	__u32 tokens;
+	__u32 rate;
+	__u64 refilled_ns;
+	__u64 upcalls;
+};
+
+struct tunnel {
+	__u32 ifindex;
+};
+
+struct drop_key {
+	__u32 in_port;
+	__u32 reason;
+};
+
+struct drop_count {
+	__u64 packets;
+	__u64 bytes;
+};
+
+struct config {
+	__u32 vxlan_ifindex;
+	__u32 check_peers;
+	__u8 local[16];
+	__u32 local_family;
+	__u32 abi;
+};
+
+struct fragment_key {
+	__u32 in_port;
+	__u32 id;
+	__u8 family;
+	__u8 proto;
+	__u8 pad[6];
+	__u8 src[16];
+	__u8 dst[16];
+};
+
+struct fragment {
+	__u16 sport;
+	__u16 dport;
+};
+
+enum why { WHY_MISS, WHY_CONTROL, WHY_TTL, WHY_MTU, WHY_FLOOD };
+
+#define UPCALL_DATA_MAX (65536 + 64)
+
+struct upcall {
+	__u64 time_ns;
+	__u32 len;
+	__u32 captured;
+	__u32 vni;
+	__u16 gso_size;
+	__u8 why;
+	__u8 parsed;
+	struct flow_key key;
+};
+
+/* Drop reasons that the program itself finds; numbers as in flow::DropReason. */
+enum reason {
+	PASS = 0,
+	MALFORMED = 1,
+	BAD_CHECKSUM = 2,
+	VLAN_TAGGED = 3,
+	ETHER_TYPE = 4,
+	EXTENSION_HEADERS = 5,
+	FRAGMENT_UNKNOWN = 6,
+	UPCALL_RATE = 7,
+	UPCALL_RING_FULL = 8,
+	TUNNEL_KEY_UNKNOWN = 9,
+	KERNEL_ERROR = 10,
+	PORT_UNKNOWN = 11,
+	SPOOFED_IP = 16,
+	UNRELATED_ICMP_ERROR = 31,
+	TUNNEL_SOURCE = 35,
+};
+
+#endif

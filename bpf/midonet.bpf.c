@@ -1,0 +1,174 @@
+/* The fast path: what happens to a frame on a host. docs/life-of-a-packet.md tells the story.
+ *
+ *   from_port    ingress of a tap: frames from its VM
+ *   from_tunnel  ingress of the VXLAN device: frames from other hosts, already authorised there
+ *   inject       egress of the agent's device: frames that the agent sends on
+ *
+ * An established connection costs one look-up in CONNS, one read of ACTIONS and a comparison of
+ * generations. Counters are not atomic: a lost count costs less than a contended cache line. */
+#include "decide.h"
+
+#define ICMPV6_MLD_FIRST 130
+#define ICMPV6_ND_LAST 137
+#define ICMPV6_MLD2 143
+
+/* ARP, neighbour discovery, multicast listener reports and DHCP requests: the agent answers. */
+static __always_inline int is_control(const struct flow_key *key)
+{
+	if (!key->family)
+		return 1;
+	if (key->flags & FLAG_ICMP_ERROR)
+		return 0;
+	if (key->family == 4)
+		return key->proto == PROTO_UDP && key->sport == 68 && key->dport == 67;
+	if (key->proto == PROTO_ICMPV6) {
+		__u8 type = key->dport >> 8;
+
+		return (type >= ICMPV6_MLD_FIRST && type <= ICMPV6_ND_LAST) || type == ICMPV6_MLD2;
+	}
+	return key->proto == PROTO_UDP && key->sport == 546 && key->dport == 547;
+}
+
+/* Once a second, and when it closes: the entry lives on, and so does its reverse if it is here. */
+static __noinline void refresh(const struct packet *p, struct conn *c, const struct action *a,
+			       __u64 now)
+{
+	c->seen_ns = now;
+	if (closes(p))
+		c->flags |= CONN_CLOSING;
+	if (a->kind == ACTION_LOCAL && a->flags & ACTION_TRACK)
+		record_reply(p, a->ifindex, now);
+}
+
+static __always_inline void count(const struct packet *p, struct conn *c, const struct action *a,
+				  __u64 now, __u32 len)
+{
+	if (p->key.flags & FLAG_ICMP_ERROR)
+		return;
+	c->packets++;
+	c->bytes += len;
+	if (stale(c, now) || (closes(p) && !(c->flags & CONN_CLOSING)))
+		refresh(p, c, a, now);
+}
+
+/* A frame of the VM behind `in_port`. */
+static __noinline int pipeline(struct __sk_buff *skb, __u32 in_port)
+{
+	struct packet p = {};
+	struct conn_key key;
+	struct action *a;
+	struct conn *c;
+	int reason;
+	__u64 now;
+
+	reason = parse(skb, &p);
+	p.key.in_port = in_port;
+	if (!reason && p.fragment)
+		reason = fragment(&p);
+	if (reason)
+		return drop(skb, in_port, reason);
+	if (is_control(&p.key))
+		return upcall(skb, &p.key, 0, WHY_CONTROL);
+	if (p.key.dmac[0] & 1)
+		return upcall(skb, &p.key, 0, WHY_FLOOD);
+
+	now = bpf_ktime_get_coarse_ns();
+	key = conn_key(&p.key);
+	c = bpf_map_lookup_elem(&CONNS, &key);
+	if (c && (!alive(c, key.proto, now) ||
+		  (opens(&p) && (c->state == STATE_REPLY || c->flags & CONN_CLOSING))))
+		c = 0;
+	if (c && c->action && same_mac(c->smac, p.key.smac) && same_mac(c->dmac, p.key.dmac)) {
+		a = bpf_map_lookup_elem(&ACTIONS, &c->action);
+		if (a && a->generation == c->generation) {
+			count(&p, c, a, now, skb->len);
+			return apply(skb, &p, a);
+		}
+	}
+	return decide(skb, &p, &key, c, now);
+}
+
+SEC("tc") int from_port(struct __sk_buff *skb)
+{
+	return pipeline(skb, skb->ifindex);
+}
+
+SEC("tc") int inject(struct __sk_buff *skb)
+{
+	__u32 mark = skb->mark, ifindex = mark & MARK_IFINDEX;
+
+	skb->mark = 0; /* the underlay must not see it */
+	if (mark & MARK_FROM_PORT)
+		return pipeline(skb, ifindex);
+	if (mark & MARK_TO_PORT)
+		return bpf_redirect(ifindex, 0);
+	return TC_ACT_SHOT; /* the host's own chatter on the device */
+}
+
+/* Whether the frame was sent by a host of ours. */
+static __always_inline int known_peer(const struct bpf_tunnel_key *t, int v6)
+{
+	struct config *config;
+	__u8 from[16];
+	__u32 zero = 0;
+
+	config = bpf_map_lookup_elem(&CONFIG, &zero);
+	if (!config || !config->check_peers)
+		return 1;
+	if (v6)
+		__builtin_memcpy(from, t->remote_ipv6, 16);
+	else
+		map_ipv4(from, bpf_htonl(t->remote_ipv4));
+	return bpf_map_lookup_elem(&PEERS, from) != 0;
+}
+
+/* The packet was authorised where it came from: it is itself the message that its answer may pass. */
+static __noinline int record_arrival(struct __sk_buff *skb, __u32 ifindex)
+{
+	struct packet p = {};
+	int reason = parse(skb, &p);
+
+	if (reason)
+		return reason;
+	if (p.key.family && !(p.key.flags & (FLAG_ICMP_ERROR | FLAG_FRAGMENT)))
+		record_reply(&p, ifindex, bpf_ktime_get_coarse_ns());
+	return PASS;
+}
+
+static __noinline int flood(struct __sk_buff *skb, __u32 vni)
+{
+	struct packet p = {};
+	int reason = parse(skb, &p);
+
+	return reason ? drop(skb, 0, reason) : upcall(skb, &p.key, vni, WHY_FLOOD);
+}
+
+SEC("tc") int from_tunnel(struct __sk_buff *skb)
+{
+	struct bpf_tunnel_key t = {};
+	struct tunnel *to;
+	__u32 key;
+	int reason, v6 = 0;
+
+	if (bpf_skb_get_tunnel_key(skb, &t, sizeof(t), 0)) {
+		v6 = 1;
+		if (bpf_skb_get_tunnel_key(skb, &t, sizeof(t), BPF_F_TUNINFO_IPV6))
+			return drop(skb, 0, TUNNEL_SOURCE);
+	}
+	if (!known_peer(&t, v6))
+		return drop(skb, 0, TUNNEL_SOURCE);
+	key = t.tunnel_id & TUNNEL_KEY_MASK;
+	to = bpf_map_lookup_elem(&TUNNELS, &key);
+	if (!to)
+		return drop(skb, 0, TUNNEL_KEY_UNKNOWN);
+	if (!to->ifindex)
+		return flood(skb, t.tunnel_id);
+	if (!(t.tunnel_id & (VNI_REPLY | VNI_UNTRACKED))) {
+		reason = record_arrival(skb, to->ifindex);
+		if (reason)
+			return drop(skb, 0, reason);
+	}
+	return bpf_redirect(to->ifindex, 0);
+}
+
+char _license[] SEC("license") = "Apache-2.0";

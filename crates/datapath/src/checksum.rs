@@ -1,0 +1,97 @@
+//! Where a frame's transport checksum is, and its pseudo-header sum: what the kernel wants to know
+//! to complete the checksum itself.
+
+use bpf_abi::FLAG_ICMP_ERROR;
+use flow::{Parsed, parse};
+
+const TCP: u8 = 6;
+const UDP: u8 = 17;
+const ICMPV6: u8 = 58;
+
+/// `VIRTIO_NET_HDR_GSO_*`.
+const GSO_NONE: u8 = 0;
+const GSO_TCPV4: u8 = 1;
+const GSO_TCPV6: u8 = 4;
+const GSO_UDP_L4: u8 = 5;
+
+/// What the kernel is asked to do for a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Offload {
+    /// Offset of the transport header: the checksum covers all from here to the packet's end.
+    pub start: u16,
+    /// Offset of the checksum field.
+    pub field: usize,
+    /// Sum of the pseudo-header, which the field holds meanwhile.
+    pub pseudo: u16,
+    /// Offset of the end of the packet; what follows is padding, which the sum must not cover.
+    pub end: usize,
+    /// Length of all headers.
+    pub headers: u16,
+    /// `GSO_*`.
+    pub gso_type: u8,
+    /// Payload of one segment; 0 if it is not to be cut.
+    pub gso_size: u16,
+}
+
+/// What to ask of the kernel; `None` for frames that carry no such checksum, or whose checksum
+/// covers more than the frame (fragments).
+pub(crate) fn offload(frame: &[u8], gso_size: u16) -> Option<Offload> {
+    let parsed = parse(frame).ok()?;
+    if parsed.fragment.is_some() || parsed.key.family == 0 {
+        return None;
+    }
+    let proto = transport_protocol(&parsed);
+    let (distance, length, gso_type) = match (proto, parsed.key.family) {
+        (TCP, 4) => (16, tcp_header(frame, &parsed)?, GSO_TCPV4),
+        (TCP, _) => (16, tcp_header(frame, &parsed)?, GSO_TCPV6),
+        (UDP, _) => (6, 8, GSO_UDP_L4),
+        (ICMPV6, 6) => (2, 8, GSO_NONE),
+        _ => return None,
+    };
+    let field = parsed.transport + distance;
+    if proto == UDP && parsed.key.family == 4 && frame.get(field..field + 2)? == [0, 0] {
+        return None; // sent without a checksum
+    }
+    Some(Offload {
+        start: u16::try_from(parsed.transport).ok()?,
+        field,
+        end: parsed.end,
+        pseudo: pseudo_sum(frame, &parsed, proto),
+        headers: u16::try_from(parsed.transport + length).ok()?,
+        gso_type: if gso_size == 0 { GSO_NONE } else { gso_type },
+        gso_size,
+    })
+}
+
+/// The key of an ICMP error names the protocol of the packet inside it.
+fn transport_protocol(parsed: &Parsed) -> u8 {
+    match (parsed.key.flags & FLAG_ICMP_ERROR != 0, parsed.key.family) {
+        (true, 6) => ICMPV6,
+        (true, _) => 1,
+        (false, _) => parsed.key.proto,
+    }
+}
+
+fn tcp_header(frame: &[u8], parsed: &Parsed) -> Option<usize> {
+    frame
+        .get(parsed.transport + 12)
+        .map(|b| usize::from(b >> 4) * 4)
+}
+
+/// RFC 768, RFC 8200 8.1: addresses, protocol and length, folded but not complemented.
+fn pseudo_sum(frame: &[u8], parsed: &Parsed, proto: u8) -> u16 {
+    let addresses = if parsed.key.family == 4 {
+        &frame[26..34]
+    } else {
+        &frame[22..54]
+    };
+    let words = addresses
+        .chunks_exact(2)
+        .map(|w| u32::from(u16::from_be_bytes([w[0], w[1]])));
+    let length = (parsed.end - parsed.transport) as u32;
+    let mut sum = words.sum::<u32>() + u32::from(proto) + (length & 0xffff) + (length >> 16);
+    while sum >> 16 != 0 {
+        sum = (sum & 0xffff) + (sum >> 16);
+    }
+    sum as u16
+}
