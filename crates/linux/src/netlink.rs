@@ -5,7 +5,7 @@ use futures_util::{Stream, StreamExt};
 use rtnetlink::{
     Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan, MulticastGroup,
     packet_core::{NetlinkMessage, NetlinkPayload},
-    packet_route::{RouteNetlinkMessage, link::LinkMessage},
+    packet_route::{AddressFamily, RouteNetlinkMessage, link::LinkMessage},
 };
 use std::io;
 
@@ -147,9 +147,14 @@ impl LinkEvents {
     }
 }
 
+/// Messages of the bridge family tell of ports of kernel bridges: a link that leaves a bridge is not
+/// gone.
 fn event(message: NetlinkMessage<RouteNetlinkMessage>) -> Option<LinkEvent> {
     match message.payload {
         NetlinkPayload::Overrun(_) => Some(LinkEvent::Lost),
+        NetlinkPayload::InnerMessage(
+            RouteNetlinkMessage::NewLink(message) | RouteNetlinkMessage::DelLink(message),
+        ) if message.header.interface_family == AddressFamily::Bridge => None,
         NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(message)) => {
             Link::of(&message).map(LinkEvent::Changed)
         }

@@ -1,0 +1,33 @@
+//! The agent of a host: makes packets behave as if the virtual topology existed.
+//!
+//! | file | idea |
+//! |---|---|
+//! | `run` | what is started, in which order, and what ends it |
+//! | `follower` | the topology from the cluster, the state of ports to it |
+//! | `world` | what is known, under one lock, and how a frame is judged by it |
+//! | `binder`, `bindings`, `plug` | which interface is which port; attaching it |
+//! | `packet_worker`, `flood` | the upcall thread and its frames to other hosts |
+//! | `advertiser` | unasked router advertisements |
+//! | `local_api`, `metrics` | the socket for `mm-ctl`, `midonet` and Prometheus |
+//! | `state`, `config`, `devices` | the state directory, the configuration, our own interfaces |
+#![forbid(unsafe_code)]
+
+pub mod advertiser;
+pub mod backoff;
+pub mod binder;
+pub mod bindings;
+pub mod config;
+pub mod devices;
+pub mod flood;
+pub mod follower;
+pub mod local_api;
+pub mod metrics;
+pub mod packet_worker;
+pub mod plug;
+pub mod run;
+pub mod shared;
+pub mod state;
+pub mod world;
+
+#[cfg(test)]
+mod fixture;

@@ -1,0 +1,295 @@
+//! What is told: rows made from the world.
+
+use super::text;
+use crate::{
+    bindings::interface, metrics::Prometheus, shared::Shared, state::Bindings, world::World,
+};
+use bpf_abi::{CONN_CLOSING, Conn, ConnKey, STATE_REPLY};
+use datapath::{Maps, MapsError};
+use flow::{DropReason, unmapped};
+use linux::Link;
+use std::collections::BTreeMap;
+use topology::{HostId, Port, PortId};
+
+/// `GET /status`
+pub fn status<M: Maps>(shared: &Shared<M>, host: HostId) -> Result<api::agent::Status, MapsError> {
+    let (cluster, bindings) = (shared.cluster(), shared.bindings());
+    let ports_up = shared.up.borrow().len();
+    let world = shared.world();
+    let bound = |port: &&std::sync::Arc<Port>| interface(port, world.host(), &bindings).is_some();
+    Ok(api::agent::Status {
+        host: host.0,
+        name: world.host().to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        cluster: cluster.node,
+        cluster_error: cluster.error,
+        cluster_seconds: cluster.since.elapsed().as_secs(),
+        instance: world.instance(),
+        revision: world.revision(),
+        ready: world.is_ready(),
+        ports: world.snapshot().ports().filter(bound).count(),
+        ports_up,
+        decisions: world.table().map_or(0, |table| table.len()),
+        upcalls: shared.metrics.upcalls(),
+        drops: drop_count(&world)?,
+    })
+}
+
+/// `GET /ports`: every port that is or should be on this host, and why those that are not up are not.
+pub fn ports<M: Maps>(shared: &Shared<M>) -> Result<Vec<api::agent::Port>, MapsError> {
+    let (bindings, links) = (shared.bindings(), shared.links.borrow().clone());
+    let up = shared.up.borrow().clone();
+    let world = shared.world();
+    let counters: BTreeMap<u32, bpf_abi::Port> = match world.table() {
+        Some(table) => table.maps().ports()?.into_iter().collect(),
+        None => BTreeMap::new(),
+    };
+    let known = world.snapshot().ports().filter_map(|port| {
+        let name = interface(port, world.host(), &bindings)?;
+        let ifindex = world.tap_of(port.id);
+        let why = (!up.contains(&port.id)).then(|| why_down(&world, port, &name, &links));
+        let count = ifindex
+            .and_then(|tap| counters.get(&tap))
+            .copied()
+            .unwrap_or_default();
+        Some(api::agent::Port {
+            network: port.bridge.map(|b| b.0),
+            ifindex,
+            key: port.key,
+            up: why.is_none(),
+            why,
+            rx_packets: count.rx_packets,
+            rx_bytes: count.rx_bytes,
+            tx_packets: count.tx_packets,
+            tx_bytes: count.tx_bytes,
+            ..unknown(port.id, name)
+        })
+    });
+    Ok(known.chain(unknown_ports(&world, &bindings)).collect())
+}
+
+fn why_down<M>(world: &World<M>, port: &Port, name: &str, links: &BTreeMap<u32, Link>) -> String {
+    let link = links.values().find(|link| link.name == name);
+    match (port.host(), link) {
+        (None, _) => "the port is not bound to a host".to_owned(),
+        (Some(host), _) if host != world.host() => format!("the port is bound to host {host}"),
+        _ if !port.admin_up => "the port is administratively down".to_owned(),
+        (_, None) => format!("there is no interface {name}"),
+        (_, Some(_))
+            if port
+                .bridge
+                .and_then(|b| world.snapshot().bridge(b))
+                .is_none() =>
+        {
+            "its network is not known".to_owned()
+        }
+        (_, Some(_)) if world.tap_of(port.id).is_none() => {
+            "the interface could not be attached, or is another port's; see the log".to_owned()
+        }
+        (_, Some(link)) if !link.up => format!("interface {name} is down"),
+        _ => "it is just being plugged".to_owned(),
+    }
+}
+
+/// Ports that were bound explicitly and that the cluster does not place on this host.
+fn unknown_ports<'a, M>(
+    world: &'a World<M>,
+    bindings: &'a Bindings,
+) -> impl Iterator<Item = api::agent::Port> + 'a {
+    let unknown_here = bindings
+        .iter()
+        .filter(|(port, _)| world.snapshot().port(**port).is_none());
+    unknown_here.map(|(port, name)| unknown(*port, name.clone()))
+}
+
+fn unknown(port: PortId, interface: String) -> api::agent::Port {
+    api::agent::Port {
+        port: port.0,
+        network: None,
+        interface,
+        ifindex: None,
+        key: 0,
+        up: false,
+        why: Some("the cluster has no such port for this host".to_owned()),
+        rx_packets: 0,
+        rx_bytes: 0,
+        tx_packets: 0,
+        tx_bytes: 0,
+    }
+}
+
+/// `GET /flows`
+pub fn flows<M: Maps>(world: &World<M>) -> Result<Vec<api::agent::Flow>, MapsError> {
+    let Some(table) = world.table() else {
+        return Ok(Vec::new());
+    };
+    let port = |tap: u32| world.taps().get(&tap).map(|plugged| plugged.port.0);
+    let name = |tap: u32| match world.taps().get(&tap) {
+        Some(plugged) => plugged.name.clone(),
+        None => format!("interface {tap}"),
+    };
+    let flow = |d: datapath::DecisionInfo| api::agent::Flow {
+        id: d.id,
+        port: if d.mask.0.in_port == 0 {
+            None
+        } else {
+            port(d.key.in_port)
+        },
+        matching: text::matching(&d.mask, &d.key),
+        action: text::action(&d.action, name),
+        packets: d.action.packets,
+        bytes: d.action.bytes,
+        tags: d.tags.iter().map(text::tag).collect(),
+        cause: d.cause,
+    };
+    Ok(table.decisions()?.into_iter().map(flow).collect())
+}
+
+/// An entry of `GET /connections`
+pub fn connection<M>(world: &World<M>, key: &ConnKey, conn: &Conn) -> api::agent::Connection {
+    api::agent::Connection {
+        port: world.taps().get(&key.in_port).map(|plugged| plugged.port.0),
+        protocol: key.proto,
+        source: unmapped(key.family, key.src),
+        destination: unmapped(key.family, key.dst),
+        source_port: key.sport,
+        destination_port: key.dport,
+        state: if conn.state == STATE_REPLY {
+            "reply"
+        } else {
+            "forward"
+        }
+        .to_owned(),
+        closing: conn.flags & CONN_CLOSING != 0,
+        flow: conn.action,
+        packets: conn.packets,
+        bytes: conn.bytes,
+    }
+}
+
+/// `GET /drops`: the kernel's counters and the agent's own, the most frames first.
+pub fn drops<M: Maps>(world: &World<M>) -> Result<Vec<api::agent::Drop>, MapsError> {
+    let mut rows: BTreeMap<(u32, u32), api::agent::Drop> = BTreeMap::new();
+    let mut add = |tap: u32, reason: u32, packets: u64, bytes: u64, cause| {
+        let row = rows
+            .entry((tap, reason))
+            .or_insert_with(|| api::agent::Drop {
+                port: world.taps().get(&tap).map(|plugged| plugged.port.0),
+                reason: DropReason::from_number(reason).map_or_else(
+                    || format!("reason_{reason}"),
+                    |reason| reason.name().to_owned(),
+                ),
+                packets: 0,
+                bytes: 0,
+                cause: None,
+            });
+        row.packets += packets;
+        row.bytes += bytes;
+        row.cause = row.cause.or(cause);
+    };
+    for ((tap, reason), dropped) in world.drops() {
+        add(
+            *tap,
+            *reason as u32,
+            dropped.packets,
+            dropped.bytes,
+            dropped.cause,
+        );
+    }
+    if let Some(table) = world.table() {
+        for (key, dropped) in table.maps().drops()? {
+            add(
+                key.in_port,
+                key.reason,
+                dropped.packets,
+                dropped.bytes,
+                None,
+            );
+        }
+    }
+    let mut rows: Vec<_> = rows.into_values().collect();
+    rows.sort_by_key(|row| std::cmp::Reverse(row.packets));
+    Ok(rows)
+}
+
+/// Frames dropped on this host, for whatever reason.
+pub fn drop_count<M: Maps>(world: &World<M>) -> Result<u64, MapsError> {
+    let own: u64 = world.drops().values().map(|dropped| dropped.packets).sum();
+    let Some(table) = world.table() else {
+        return Ok(own);
+    };
+    let kernel: u64 = table
+        .maps()
+        .drops()?
+        .iter()
+        .map(|(_, dropped)| dropped.packets)
+        .sum();
+    Ok(own + kernel)
+}
+
+/// The part of `GET /metrics` that the world tells.
+pub fn write_metrics<M: Maps>(shared: &Shared<M>, out: &mut Prometheus) -> Result<(), MapsError> {
+    let connected = u8::from(shared.cluster().node.is_some());
+    out.single(
+        "midonet_cluster_connected",
+        "gauge",
+        "1 while connected to a cluster.",
+        connected,
+    );
+    let ports = ports(shared)?;
+    let up = ports.iter().filter(|port| port.up).count();
+    out.family("midonet_ports", "gauge", "Ports of this host.");
+    out.sample(&[("state", "up")], up);
+    out.sample(&[("state", "down")], ports.len() - up);
+    let world = shared.world();
+    let decisions = world.table().map_or(0, |table| table.len());
+    out.single(
+        "midonet_topology_revision",
+        "gauge",
+        "Topology applied.",
+        world.revision(),
+    );
+    out.single(
+        "midonet_decisions",
+        "gauge",
+        "Decisions in the kernel's table.",
+        decisions,
+    );
+    out.family(
+        "midonet_drops_total",
+        "counter",
+        "Frames dropped, by port and reason.",
+    );
+    let mut sums: BTreeMap<(String, String), u64> = BTreeMap::new();
+    for row in drops(&world)? {
+        let port = row.port.map(|port| port.to_string()).unwrap_or_default();
+        *sums.entry((port, row.reason)).or_default() += row.packets;
+    }
+    for ((port, reason), packets) in &sums {
+        out.sample(&[("port", port), ("reason", reason)], packets);
+    }
+    type Count = fn(&api::agent::Port) -> u64;
+    let counters: [(&'static str, &str, Count); 4] = [
+        (
+            "midonet_port_rx_packets_total",
+            "Frames from VMs.",
+            |port| port.rx_packets,
+        ),
+        ("midonet_port_rx_bytes_total", "Bytes from VMs.", |port| {
+            port.rx_bytes
+        }),
+        ("midonet_port_tx_packets_total", "Frames to VMs.", |port| {
+            port.tx_packets
+        }),
+        ("midonet_port_tx_bytes_total", "Bytes to VMs.", |port| {
+            port.tx_bytes
+        }),
+    ];
+    for (name, help, value) in counters {
+        out.family(name, "counter", help);
+        for port in &ports {
+            out.sample(&[("port", &port.port.to_string())], value(port));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,263 @@
+//! The agent as a whole: what is started, in which order, and what ends it.
+//!
+//! Whatever happens to this process, the kernel goes on forwarding by the decisions it has.
+
+use crate::{
+    advertiser,
+    binder::{Binder, BinderError},
+    config::Config,
+    devices::{self, DeviceError},
+    flood::Underlay,
+    follower::{Follower, Identity},
+    local_api::{self, SocketError},
+    packet_worker::PacketWorker,
+    plug::{Plugger, Taps},
+    shared::Shared,
+    state::{StateDir, StateError},
+    world::World,
+};
+use datapath::{
+    AttachError, Datapath, InjectError, Injector, KernelMaps, Maps, MapsError, Options, StartError,
+    Upcalls,
+};
+use linux::{LinkError, Netlink};
+use std::{io, sync::Arc, thread, time::Duration};
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::oneshot,
+    task::{JoinSet, spawn_blocking},
+    time::sleep,
+};
+use topology::HostId;
+
+/// Time between two looks at the order of the decision table's classes.
+const UPKEEP: Duration = Duration::from_secs(10);
+
+/// Time a changed topology waits for more changes before it is saved.
+const SAVE: Duration = Duration::from_secs(2);
+
+/// Frames of floods by the tunnel that may come up in a second, from all hosts together.
+const FLOOD_RATE: u32 = 10_000;
+
+/// Why the agent ends.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each variant is the error it carries")]
+pub enum RunError {
+    #[error(transparent)]
+    State(#[from] StateError),
+    #[error("host name: {0}")]
+    HostName(#[source] io::Error),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error(transparent)]
+    Attach(#[from] AttachError),
+    #[error(transparent)]
+    Maps(#[from] MapsError),
+    #[error(transparent)]
+    Inject(#[from] InjectError),
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    #[error(transparent)]
+    Binder(#[from] BinderError),
+    #[error(transparent)]
+    Socket(#[from] SocketError),
+    #[error("{what}: {error}")]
+    Io {
+        what: &'static str,
+        #[source]
+        error: io::Error,
+    },
+    #[error("the upcall thread is dead; see the log before this")]
+    WorkerDied,
+}
+
+/// Runs until SIGTERM or SIGINT, or until something that only a restart can mend.
+pub async fn run(config: Config) -> Result<(), RunError> {
+    let state = StateDir::open(&config.host.state_dir)?;
+    let host = state.host_id()?;
+    let name = name(&config)?;
+    let (netlink, events) = Netlink::connect()?;
+    let devices = devices::ensure(&netlink, config.datapath.vxlan_port).await?;
+    let mut datapath = Datapath::start(&options(&config))?;
+    datapath.attach_tunnel(devices.vxlan, FLOOD_RATE)?;
+    datapath.attach_injection(devices.inject)?;
+    tracing::info!(%host, name, "midonet-agent starts");
+
+    let shared = Arc::new(Shared::new(
+        World::new(name.clone(), datapath.maps()?),
+        state,
+    )?);
+    restore(&shared)?;
+    let reader = datapath.maps()?;
+    let worker = PacketWorker {
+        shared: Arc::clone(&shared),
+        injector: Injector::open(devices.inject)?,
+        underlay: Underlay::open(config.datapath.vxlan_port),
+    };
+    let mut died = start_worker(worker, datapath.upcalls()?)?;
+    let left = datapath.attached_ports()?;
+    let taps = Taps {
+        datapath,
+        rate: config.datapath.upcall_rate,
+    };
+    let plugger = Plugger::new(taps, Arc::clone(&shared), left);
+    let binder = Binder::start(Arc::clone(&shared), plugger, netlink, events).await?;
+    let listener = local_api::listen(&config.api.socket)?;
+
+    let mut tasks: JoinSet<Result<(), RunError>> = JoinSet::new();
+    tasks.spawn(async move { Err(binder.run().await.into()) });
+    let follower = follower(&config, Arc::clone(&shared), host, name);
+    tasks.spawn(async move { Err(follower.run().await.into()) });
+    let injector = Injector::open(devices.inject)?;
+    tasks.spawn(advertise(Arc::clone(&shared), injector));
+    tasks.spawn(save_changes(Arc::clone(&shared)));
+    tasks.spawn(upkeep(Arc::clone(&shared)));
+    let api = local_api::serve(listener, Arc::clone(&shared), reader, host);
+    tasks.spawn(async move { api.await.map_err(io_error("local socket")) });
+
+    let ended = tokio::select! {
+        signal = stop() => signal,
+        ended = tasks.join_next() => match ended {
+            Some(Ok(result)) => result,
+            Some(Err(panic)) => std::panic::resume_unwind(panic.into_panic()),
+            None => Ok(()),
+        },
+        _ = &mut died => Err(RunError::WorkerDied),
+    };
+    save(&shared).await?;
+    let _ = std::fs::remove_file(&config.api.socket);
+    ended
+}
+
+/// Removes everything the agent made in the kernel.
+pub async fn teardown(config: &Config) -> Result<(), RunError> {
+    let (netlink, _events) = Netlink::connect()?;
+    Datapath::start(&options(config))?.remove()?;
+    devices::remove(&netlink).await?;
+    Ok(())
+}
+
+fn options(config: &Config) -> Options {
+    Options {
+        pin_dir: config.datapath.pin_dir.clone(),
+        connections: config.datapath.connections,
+    }
+}
+
+fn name(config: &Config) -> Result<String, RunError> {
+    match &config.host.name {
+        Some(name) => Ok(name.clone()),
+        None => linux::host_name().map_err(RunError::HostName),
+    }
+}
+
+fn follower<M: Maps>(
+    config: &Config,
+    shared: Arc<Shared<M>>,
+    host: HostId,
+    name: String,
+) -> Follower<M> {
+    let secret = config.cluster.secret.reveal().to_owned();
+    let identity = Identity {
+        host,
+        name,
+        tunnel: config.host.tunnel_ip,
+        secret,
+    };
+    Follower::new(shared, identity, config.cluster.address.clone())
+}
+
+/// A saved topology that cannot be read is as good as none: the cluster has it.
+fn restore<M: Maps>(shared: &Shared<M>) -> Result<(), MapsError> {
+    match shared.state().topology() {
+        Ok(Some(saved)) => {
+            tracing::info!(revision = saved.revision, "working by the saved topology");
+            shared.world().restore(saved)
+        }
+        Ok(None) => Ok(()),
+        Err(error) => {
+            tracing::warn!(%error, "saved topology not used");
+            Ok(())
+        }
+    }
+}
+
+/// The receiver is told when the thread is dead, however it died.
+fn start_worker(
+    worker: PacketWorker<KernelMaps>,
+    upcalls: Upcalls,
+) -> Result<oneshot::Receiver<()>, RunError> {
+    let (alive, died) = oneshot::channel::<()>();
+    let work = move || {
+        let _alive = alive;
+        if let Err(error) = worker.run(upcalls) {
+            tracing::error!(%error, "upcalls cannot be read");
+        }
+    };
+    thread::Builder::new()
+        .name("upcalls".into())
+        .spawn(work)
+        .map_err(io_error("upcall thread"))?;
+    Ok(died)
+}
+
+async fn advertise<M: Maps>(shared: Arc<Shared<M>>, injector: Injector) -> Result<(), RunError> {
+    advertiser::run(shared, injector).await;
+    Ok(())
+}
+
+/// Keeps the saved topology at most a little behind.
+async fn save_changes<M: Send + 'static>(shared: Arc<Shared<M>>) -> Result<(), RunError> {
+    let mut changed = shared.changed.subscribe();
+    while changed.changed().await.is_ok() {
+        sleep(SAVE).await;
+        changed.mark_unchanged();
+        if let Err(error) = save(&shared).await {
+            tracing::error!(%error, "topology not saved; a restart would need the cluster");
+        }
+    }
+    Ok(())
+}
+
+async fn save<M: Send + 'static>(shared: &Arc<Shared<M>>) -> Result<(), StateError> {
+    let (instance, revision, snapshot) = {
+        let world = shared.world();
+        if !world.is_ready() {
+            return Ok(());
+        }
+        (
+            world.instance(),
+            world.revision(),
+            Arc::clone(world.snapshot()),
+        )
+    };
+    let state = shared.state().clone();
+    let saved = spawn_blocking(move || state.save_topology(instance, revision, &snapshot)).await;
+    saved.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+async fn upkeep<M: Maps>(shared: Arc<Shared<M>>) -> Result<(), RunError> {
+    loop {
+        sleep(UPKEEP).await;
+        if let Some(table) = shared.world().table_mut() {
+            table.reorder()?;
+        }
+    }
+}
+
+async fn stop() -> Result<(), RunError> {
+    let mut terminate = signal(SignalKind::terminate()).map_err(io_error("SIGTERM"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(io_error("SIGINT"))?;
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    tracing::info!("asked to end; the kernel forwards on");
+    Ok(())
+}
+
+fn io_error(what: &'static str) -> impl FnOnce(io::Error) -> RunError {
+    move |error| RunError::Io { what, error }
+}

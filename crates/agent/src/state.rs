@@ -1,0 +1,203 @@
+//! The state directory: what the agent remembers over a restart.
+//!
+//! `host-id` is this host's identity. `topology.json` is the last topology, so that a restarted agent
+//! works while the cluster is away. `bindings.json` holds what `mm-ctl` bound explicitly.
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io::{self, Write},
+    path::{Path, PathBuf},
+};
+use topology::{Change, HostId, PortId, Snapshot, Versioned};
+use uuid::Uuid;
+
+/// The state directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {path}: {error}")]
+pub struct StateError {
+    action: &'static str,
+    path: PathBuf,
+    #[source]
+    error: io::Error,
+}
+
+/// The state directory.
+#[derive(Clone, Debug)]
+pub struct StateDir(PathBuf);
+
+/// Explicit bindings: the interface of each port that `mm-ctl` bound.
+pub type Bindings = BTreeMap<PortId, String>;
+
+/// A topology and where it came from.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Saved {
+    /// The cluster's store that counted `revision`.
+    pub instance: Option<Uuid>,
+    /// What it has reached.
+    pub revision: u64,
+    /// The topology.
+    pub snapshot: Snapshot,
+}
+
+#[derive(Serialize, Deserialize)]
+struct TopologyFile {
+    instance: Option<Uuid>,
+    revision: u64,
+    objects: Vec<Versioned>,
+}
+
+impl StateDir {
+    /// Opens it; it is made if need be.
+    pub fn open(path: &Path) -> Result<Self, StateError> {
+        let dir = Self(path.to_owned());
+        fs::create_dir_all(path).map_err(|error| dir.failed("make", "", error))?;
+        Ok(dir)
+    }
+
+    /// This host's identity, made on first use.
+    pub fn host_id(&self) -> Result<HostId, StateError> {
+        let path = self.0.join("host-id");
+        match fs::read_to_string(&path) {
+            Ok(text) => text.trim().parse().map_err(|error| {
+                self.failed(
+                    "read",
+                    "host-id",
+                    io::Error::new(io::ErrorKind::InvalidData, error),
+                )
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let id = HostId(Uuid::new_v4());
+                self.replace("host-id", format!("{id}\n").as_bytes())?;
+                Ok(id)
+            }
+            Err(error) => Err(self.failed("read", "host-id", error)),
+        }
+    }
+
+    /// The last saved topology, if there is one.
+    pub fn topology(&self) -> Result<Option<Saved>, StateError> {
+        let Some(file) = self.read::<TopologyFile>("topology.json")? else {
+            return Ok(None);
+        };
+        let mut snapshot = Snapshot::default();
+        for object in file.objects {
+            snapshot.apply(Change::Put(object));
+        }
+        Ok(Some(Saved {
+            instance: file.instance,
+            revision: file.revision,
+            snapshot,
+        }))
+    }
+
+    /// Keeps a topology.
+    pub fn save_topology(
+        &self,
+        instance: Option<Uuid>,
+        revision: u64,
+        snapshot: &Snapshot,
+    ) -> Result<(), StateError> {
+        let objects = snapshot.objects().collect();
+        self.write(
+            "topology.json",
+            &TopologyFile {
+                instance,
+                revision,
+                objects,
+            },
+        )
+    }
+
+    /// Explicit bindings; none if none were saved.
+    pub fn bindings(&self) -> Result<Bindings, StateError> {
+        Ok(self.read("bindings.json")?.unwrap_or_default())
+    }
+
+    /// Keeps explicit bindings.
+    pub fn save_bindings(&self, bindings: &Bindings) -> Result<(), StateError> {
+        self.write("bindings.json", bindings)
+    }
+
+    fn read<T: DeserializeOwned>(&self, name: &str) -> Result<Option<T>, StateError> {
+        match fs::read(self.0.join(name)) {
+            Ok(bytes) => serde_json::from_slice(&bytes)
+                .map(Some)
+                .map_err(|error| self.failed("read", name, error.into())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(self.failed("read", name, error)),
+        }
+    }
+
+    fn write(&self, name: &str, value: &impl Serialize) -> Result<(), StateError> {
+        let bytes = serde_json::to_vec(value).map_err(|e| self.failed("write", name, e.into()))?;
+        self.replace(name, &bytes)
+    }
+
+    /// Puts a file in place whole or not at all, also when the power goes.
+    fn replace(&self, name: &str, bytes: &[u8]) -> Result<(), StateError> {
+        let temporary = self.0.join(format!("{name}.new"));
+        let written = File::create(&temporary)
+            .and_then(|mut file| file.write_all(bytes).and_then(|()| file.sync_all()))
+            .and_then(|()| fs::rename(&temporary, self.0.join(name)))
+            .and_then(|()| File::open(&self.0)?.sync_all());
+        written.map_err(|error| self.failed("write", name, error))
+    }
+
+    fn failed(&self, action: &'static str, name: &str, error: io::Error) -> StateError {
+        StateError {
+            action,
+            path: self.0.join(name),
+            error,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use topology::{Bridge, BridgeId, Object};
+
+    #[test]
+    fn everything_comes_back_and_damage_is_reported() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(&dir.path().join("midonet")).unwrap();
+        assert_eq!(state.host_id().unwrap(), state.host_id().unwrap());
+        assert!(state.topology().unwrap().is_none());
+
+        let bridge = Bridge {
+            id: BridgeId(Uuid::from_u128(1)),
+            name: "net".into(),
+            admin_up: true,
+            mtu: 1450,
+            flood_key: 7,
+        };
+        let snapshot = Snapshot::of([Object::Bridge(bridge)]);
+        state
+            .save_topology(Some(Uuid::nil()), 9, &snapshot)
+            .unwrap();
+        let saved = state.topology().unwrap().unwrap();
+        assert_eq!(
+            saved,
+            Saved {
+                instance: Some(Uuid::nil()),
+                revision: 9,
+                snapshot
+            }
+        );
+
+        let bindings = Bindings::from([(PortId(Uuid::from_u128(2)), "tap0".to_owned())]);
+        state.save_bindings(&bindings).unwrap();
+        assert_eq!(state.bindings().unwrap(), bindings);
+
+        fs::write(dir.path().join("midonet/topology.json"), "{").unwrap();
+        assert!(
+            state
+                .topology()
+                .unwrap_err()
+                .to_string()
+                .contains("topology.json")
+        );
+    }
+}
