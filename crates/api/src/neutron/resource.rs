@@ -1,0 +1,78 @@
+//! Any Neutron resource.
+
+use super::{FloatingIp, Kind, Network, Port, Router, SecurityGroup, SecurityGroupRule, Subnet};
+use crate::{Shape, decode};
+use serde::Serialize;
+use serde_json::Value;
+use uuid::Uuid;
+
+/// Any Neutron resource.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(untagged)]
+#[expect(missing_docs, reason = "the variants are named for what they hold")]
+pub enum Resource {
+    Network(Network),
+    Subnet(Subnet),
+    SecurityGroup(SecurityGroup),
+    SecurityGroupRule(SecurityGroupRule),
+    Router(Router),
+    Port(Port),
+    FloatingIp(FloatingIp),
+}
+
+macro_rules! each {
+    ($self:expr, $r:ident => $what:expr) => {
+        match $self {
+            Resource::Network($r) => $what,
+            Resource::Subnet($r) => $what,
+            Resource::SecurityGroup($r) => $what,
+            Resource::SecurityGroupRule($r) => $what,
+            Resource::Router($r) => $what,
+            Resource::Port($r) => $what,
+            Resource::FloatingIp($r) => $what,
+        }
+    };
+}
+
+impl Resource {
+    /// A resource of a kind from JSON.
+    pub fn decode(kind: Kind, json: Value) -> Result<Self, Shape> {
+        Ok(match kind {
+            Kind::Network => Resource::Network(decode(json)?),
+            Kind::Subnet => Resource::Subnet(decode(json)?),
+            Kind::SecurityGroup => Resource::SecurityGroup(decode(json)?),
+            Kind::SecurityGroupRule => Resource::SecurityGroupRule(decode(json)?),
+            Kind::Router => Resource::Router(decode(json)?),
+            Kind::Port => Resource::Port(decode(json)?),
+            Kind::FloatingIp => Resource::FloatingIp(decode(json)?),
+        })
+    }
+
+    /// Its kind.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Resource::Network(_) => Kind::Network,
+            Resource::Subnet(_) => Kind::Subnet,
+            Resource::SecurityGroup(_) => Kind::SecurityGroup,
+            Resource::SecurityGroupRule(_) => Kind::SecurityGroupRule,
+            Resource::Router(_) => Kind::Router,
+            Resource::Port(_) => Kind::Port,
+            Resource::FloatingIp(_) => Kind::FloatingIp,
+        }
+    }
+
+    /// Its id.
+    pub fn id(&self) -> Uuid {
+        each!(self, r => r.id)
+    }
+
+    /// Neutron's revision of it, if it was sent with one.
+    pub fn revision_number(&self) -> Option<u64> {
+        each!(self, r => r.revision_number)
+    }
+
+    /// The project it belongs to.
+    pub fn project(&self) -> Option<&str> {
+        each!(self, r => r.tenant_id.as_deref().or(r.project_id.as_deref()))
+    }
+}
