@@ -1,6 +1,7 @@
 //! The published shapes: what the REST API takes and gives, apart from how it does so.
 #![forbid(unsafe_code)]
 
+pub mod agent;
 mod decode;
 mod document;
 mod error;
