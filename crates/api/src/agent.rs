@@ -54,14 +54,8 @@ pub struct Port {
     pub up: bool,
     /// Why not.
     pub why: Option<String>,
-    /// Frames from the VM.
-    pub rx_packets: u64,
-    /// Bytes from the VM.
-    pub rx_bytes: u64,
-    /// Frames to the VM.
-    pub tx_packets: u64,
-    /// Bytes to the VM.
-    pub tx_bytes: u64,
+    /// Frames from it that the kernel sent up to the agent.
+    pub upcalls: u64,
 }
 
 /// An entry of `GET /flows`: a decision in the kernel's table.
