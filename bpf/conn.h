@@ -70,8 +70,9 @@ static __always_inline int stale(const struct conn *c, __u64 now)
 
 static __always_inline int same_mac(const __u8 a[6], const __u8 b[6])
 {
-	return *(const __u32 *)a == *(const __u32 *)b &&
-	       *(const __u16 *)(a + 4) == *(const __u16 *)(b + 4);
+	const __u16 *x = (const __u16 *)a, *y = (const __u16 *)b; /* MACs are 2-aligned in keys */
+
+	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2];
 }
 
 /* An authorised packet leaves by `port`: what answers it is a reply. Entries are replaced, not

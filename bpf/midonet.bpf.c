@@ -88,12 +88,12 @@ static __noinline int pipeline(struct __sk_buff *skb, __u32 in_port)
 	return decide(skb, &p, &key, c, now);
 }
 
-SEC("tc") int from_port(struct __sk_buff *skb)
+SEC("classifier") int from_port(struct __sk_buff *skb)
 {
 	return pipeline(skb, skb->ifindex);
 }
 
-SEC("tc") int inject(struct __sk_buff *skb)
+SEC("classifier") int inject(struct __sk_buff *skb)
 {
 	__u32 mark = skb->mark, ifindex = mark & MARK_IFINDEX;
 
@@ -143,7 +143,7 @@ static __noinline int flood(struct __sk_buff *skb, __u32 vni)
 	return reason ? drop(skb, 0, reason) : upcall(skb, &p.key, vni, WHY_FLOOD);
 }
 
-SEC("tc") int from_tunnel(struct __sk_buff *skb)
+SEC("classifier") int from_tunnel(struct __sk_buff *skb)
 {
 	struct bpf_tunnel_key t = {};
 	struct tunnel *to;

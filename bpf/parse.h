@@ -264,23 +264,21 @@ static __noinline int parse_extensions(struct __sk_buff *skb, struct packet *p, 
 			p->key.proto = next;
 			return PASS;
 		}
-		if (i == EXTENSIONS_MAX || (next == EXT_HOP_BY_HOP && i > 0) ||
-		    (next == EXT_FRAGMENT && fragmented))
+		if (i == EXTENSIONS_MAX)
 			return EXTENSION_HEADERS;
 		if (at + 8 > p->end || load(skb, at, h, 8))
 			return MALFORMED;
-		len = 8;
+		if ((next == EXT_HOP_BY_HOP && i > 0) || (next == EXT_ROUTING && h[3]) ||
+		    (next == EXT_FRAGMENT && fragmented))
+			return EXTENSION_HEADERS;
+		len = next == EXT_FRAGMENT ? 8 : 8 + (__u32)h[1] * 8;
+		if (at + len > p->end)
+			return MALFORMED;
 		if (next == EXT_FRAGMENT) {
 			fragmented = 1;
 			reason = fragment_header(p, h);
 			if (reason)
 				return reason;
-		} else {
-			len += (__u32)h[1] * 8;
-			if (at + len > p->end)
-				return MALFORMED;
-			if (next == EXT_ROUTING && h[3])
-				return EXTENSION_HEADERS;
 		}
 		at += len;
 		next = h[0];

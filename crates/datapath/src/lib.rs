@@ -30,6 +30,6 @@ pub use fake::FakeMaps;
 pub use inject::{InjectError, Injector, Outgoing};
 pub use kernel::KernelMaps;
 pub use maps::{Maps, MapsError};
-pub use program::{AttachError, Datapath, Options, StartError};
+pub use program::{AttachError, Datapath, Entry, Options, Rehearsal, StartError};
 pub use table::{DecisionInfo, Table};
 pub use upcall::{Frame, Upcalls};

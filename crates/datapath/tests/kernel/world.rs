@@ -1,0 +1,156 @@
+//! A loaded kernel program of the test's own.
+
+use bpf_abi::{
+    ACTION_DROP, ACTION_LOCAL, ACTION_TRACK, Action, Conn, ConnKey, FlowKey, MARK_FROM_PORT, Upcall,
+};
+use datapath::{
+    Compiled, Datapath, Entry, KernelMaps, Maps, Options, Rehearsal, Table, Upcalls,
+};
+use flow::{DropReason, Mask, mapped};
+use std::{
+    collections::BTreeSet,
+    net::IpAddr,
+    path::{Path, PathBuf},
+    process::Command,
+    sync::atomic::{AtomicU32, Ordering},
+};
+use topology::Tag;
+
+/// Taps of the tests. No device has these numbers: frames are rehearsed, not sent.
+pub const TAP_A: u32 = 1001;
+/// The other one.
+pub const TAP_B: u32 = 1002;
+/// Upcalls a second that tests grant.
+pub const RATE: u32 = 1000;
+const BPFFS: &str = "/sys/fs/bpf";
+
+/// What became of a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// Left by a device.
+    Sent(Vec<u8>),
+    /// Went to the agent.
+    Up(u8),
+    /// Counted under this reason.
+    Dropped(DropReason),
+}
+
+/// Program, tables and upcalls.
+pub struct World {
+    pub datapath: Option<Datapath>,
+    pub table: Table<KernelMaps>,
+    pub upcalls: Upcalls,
+    pub last_upcall: Option<(Upcall, Vec<u8>)>,
+    pub pin_dir: PathBuf,
+}
+
+impl World {
+    pub fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("midonet-test-{}-{number}", std::process::id());
+        mount_bpffs();
+        Self::at(Path::new(BPFFS).join(name))
+    }
+
+    /// Loads over whatever is pinned there.
+    pub fn at(pin_dir: PathBuf) -> Self {
+        let options = Options { pin_dir: pin_dir.clone(), connections: 4096 };
+        let datapath = Datapath::start(&options).unwrap();
+        let mut table = Table::new(datapath.maps().unwrap()).unwrap();
+        for port in [0, TAP_A, TAP_B] {
+            table.maps_mut().set_port(port, RATE).unwrap();
+        }
+        let upcalls = datapath.upcalls().unwrap();
+        Self { datapath: Some(datapath), table, upcalls, last_upcall: None, pin_dir }
+    }
+
+    /// Hands a frame in at a tap.
+    pub fn from_port(&mut self, port: u32, frame: &[u8]) -> Fate {
+        self.inject(MARK_FROM_PORT | port, 0, frame)
+    }
+
+    /// Hands a frame to `inject`.
+    pub fn inject(&mut self, mark: u32, gso_size: u32, frame: &[u8]) -> Fate {
+        let before = self.drops();
+        let entry = Entry::Injected { mark, gso_size };
+        let done = self.datapath.as_mut().unwrap().rehearse(entry, frame).unwrap();
+        let Rehearsal { redirected, frame, .. } = done;
+        if redirected {
+            return Fate::Sent(frame);
+        }
+        let mut up = None;
+        let count = self.upcalls.drain(10, |f| up = Some((f.header, f.bytes.to_vec())));
+        assert!(count <= 1, "one frame made {count} upcalls");
+        if let Some(up) = up {
+            let why = up.0.why;
+            self.last_upcall = Some(up);
+            return Fate::Up(why);
+        }
+        let after = self.drops();
+        let new: Vec<_> = after.iter().filter(|d| !before.contains(d)).collect();
+        assert_eq!(new.len(), 1, "a frame vanished or was counted twice: {new:?}");
+        Fate::Dropped(DropReason::from_number(new[0].1).unwrap())
+    }
+
+    fn drops(&self) -> BTreeSet<(u32, u32, u64)> {
+        let all = self.table.maps().drops().unwrap();
+        all.into_iter().map(|(k, c)| (k.in_port, k.reason, c.packets)).collect()
+    }
+
+    /// Installs an action for the packets that equal `key` under `mask`.
+    pub fn install(&mut self, key: FlowKey, mask: Mask, action: Action) {
+        let tags = BTreeSet::from([Tag::Host("test".into())]);
+        self.table.install(&key, &mask, Compiled { action, tags, cause: None }).unwrap();
+    }
+
+    /// Installs an action for all packets of one state from a tap.
+    pub fn from_tap(&mut self, in_port: u32, state: u8, action: Action) {
+        let key = FlowKey { in_port, state, ..FlowKey::default() };
+        let mask = Mask(FlowKey { in_port: u32::MAX, state: 0xff, ..FlowKey::default() });
+        self.install(key, mask, action);
+    }
+
+    /// The connection entry of a tuple.
+    pub fn conn(&self, in_port: u32, proto: u8, src: (&str, u16), dst: (&str, u16)) -> Option<Conn> {
+        let (from, to): (IpAddr, IpAddr) = (src.0.parse().unwrap(), dst.0.parse().unwrap());
+        let wanted = ConnKey {
+            in_port,
+            family: if from.is_ipv4() { 4 } else { 6 },
+            proto,
+            pad: 0,
+            src: mapped(from),
+            dst: mapped(to),
+            sport: src.1,
+            dport: dst.1,
+        };
+        let all = self.table.maps().connections(usize::MAX).unwrap();
+        all.into_iter().find(|(key, _)| *key == wanted).map(|(_, conn)| conn)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if let Some(datapath) = self.datapath.take() {
+            datapath.remove().unwrap();
+        }
+    }
+}
+
+/// Delivers at a tap, tracked.
+pub fn local(ifindex: u32) -> Action {
+    Action { kind: ACTION_LOCAL, ifindex, flags: ACTION_TRACK, ..Action::default() }
+}
+
+/// Drops under this reason.
+pub fn refuse(reason: DropReason) -> Action {
+    Action { kind: ACTION_DROP, reason: reason as u8, ..Action::default() }
+}
+
+fn mount_bpffs() {
+    let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
+    if !mounts.lines().any(|m| m.split(' ').nth(1) == Some(BPFFS)) {
+        let done = Command::new("mount").args(["-t", "bpf", "bpffs", BPFFS]).status().unwrap();
+        assert!(done.success(), "these tests need root and a BPF file system");
+    }
+}
