@@ -19,11 +19,18 @@ pub struct Underlay {
 }
 
 impl Underlay {
-    /// Opens the sockets of the families this host has. The source address is the routing table's
-    /// choice, as for the VXLAN device.
-    pub fn open(port: u16) -> Self {
-        let v4 = socket(Ipv4Addr::UNSPECIFIED.into());
-        let v6 = socket(Ipv6Addr::UNSPECIFIED.into());
+    /// Opens the sockets of the families this host has. Datagrams come from `local`, the address
+    /// that other hosts know this one by; in the other family the routing table chooses.
+    pub fn open(local: IpAddr, port: u16) -> Self {
+        let of = |any: IpAddr| {
+            if any.is_ipv4() == local.is_ipv4() {
+                local
+            } else {
+                any
+            }
+        };
+        let v4 = socket(of(Ipv4Addr::UNSPECIFIED.into()));
+        let v6 = socket(of(Ipv6Addr::UNSPECIFIED.into()));
         Self { v4, v6, port }
     }
 
@@ -41,8 +48,8 @@ impl Underlay {
     }
 }
 
-fn socket(any: IpAddr) -> Option<UdpSocket> {
-    let socket = UdpSocket::bind((any, 0)).ok()?;
+fn socket(local: IpAddr) -> Option<UdpSocket> {
+    let socket = UdpSocket::bind((local, 0)).ok()?;
     socket.set_nonblocking(true).ok()?;
     Some(socket)
 }
@@ -62,7 +69,7 @@ mod tests {
         for any in ["127.0.0.1", "::1"] {
             let ip: IpAddr = any.parse().unwrap();
             let receiver = UdpSocket::bind((ip, 0)).unwrap();
-            let underlay = Underlay::open(receiver.local_addr().unwrap().port());
+            let underlay = Underlay::open(ip, receiver.local_addr().unwrap().port());
             underlay.send(ip, 0x0084_2301, b"frame").unwrap();
             let mut buffer = [0; 64];
             let (length, _) = receiver.recv_from(&mut buffer).unwrap();

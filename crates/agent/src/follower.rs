@@ -38,8 +38,8 @@ pub struct Identity {
     pub host: HostId,
     /// What Nova and Neutron call it.
     pub name: String,
-    /// Underlay address; if absent, the one that the connection to the cluster has.
-    pub tunnel: Option<IpAddr>,
+    /// Underlay address that other hosts send to.
+    pub tunnel: IpAddr,
     /// The deployment's secret.
     pub secret: String,
 }
@@ -132,9 +132,8 @@ impl<'a, M: Maps> Session<'a, M> {
         let connect = timeout(CONNECT, TcpStream::connect(address));
         let stream = connect.await.map_err(|_| SessionError::Silent)??;
         stream.set_nodelay(true)?;
-        let local = stream.local_addr()?.ip();
         let (read, mut write) = stream.into_split();
-        let hello = hello(&follower.identity, &follower.shared, local);
+        let hello = hello(&follower.identity, &follower.shared);
         send(&mut write, &FromAgent::Hello(Box::new(hello))).await?;
         let mut reader = Reader::new(read);
         let instance = match timeout(SILENCE, reader.next()).await {
@@ -258,7 +257,7 @@ impl<'a, M: Maps> Session<'a, M> {
     }
 }
 
-fn hello<M: Maps>(identity: &Identity, shared: &Shared<M>, local: IpAddr) -> Hello {
+fn hello<M: Maps>(identity: &Identity, shared: &Shared<M>) -> Hello {
     let world = shared.world();
     let have = world
         .snapshot()
@@ -270,7 +269,7 @@ fn hello<M: Maps>(identity: &Identity, shared: &Shared<M>, local: IpAddr) -> Hel
         version: env!("CARGO_PKG_VERSION").to_owned(),
         host: identity.host,
         name: identity.name.clone(),
-        tunnel: identity.tunnel.unwrap_or(local),
+        tunnel: identity.tunnel,
         secret: identity.secret.clone(),
         instance: world.instance(),
         have,

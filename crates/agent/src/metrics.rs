@@ -21,6 +21,8 @@ pub struct Metrics {
     pub copies: AtomicU64,
     /// Frames that came up cut and so could not be given back.
     pub cut: AtomicU64,
+    /// Frames that waited too long to be of use.
+    pub late: AtomicU64,
     /// Frames the kernel would not take back.
     pub refused: AtomicU64,
     /// Router advertisements sent unasked.
@@ -75,6 +77,7 @@ impl Metrics {
             ("answered", &self.answered),
             ("copies", &self.copies),
             ("cut", &self.cut),
+            ("late", &self.late),
             ("refused", &self.refused),
         ] {
             text.sample(&[("result", result)], counter.load(Ordering::Relaxed));

@@ -25,6 +25,10 @@ const BATCH: usize = 64;
 /// Longest wait for a frame; only the thread's own wake-up depends on it.
 const WAIT: Duration = Duration::from_secs(60);
 
+/// Nanoseconds after which a frame is of no use: its sender has repeated it. The ring may hold frames
+/// from the time when no agent ran.
+const LATE: u64 = 1_000_000_000;
+
 /// Everything the thread uses.
 pub struct PacketWorker<M> {
     /// What is known.
@@ -52,6 +56,9 @@ impl<M: Maps> PacketWorker<M> {
 
     fn handle(&mut self, upcall: &Upcall<'_>) {
         let start = Instant::now();
+        if linux::monotonic_ns().saturating_sub(upcall.header.time_ns) > LATE {
+            return count(&self.shared.metrics.late);
+        }
         let outcome = self.shared.world().decide(upcall);
         match outcome {
             Outcome::Again => self.again(upcall),

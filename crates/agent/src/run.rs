@@ -21,14 +21,14 @@ use datapath::{
     Upcalls,
 };
 use linux::{LinkError, Netlink};
-use std::{io, sync::Arc, thread, time::Duration};
+use std::{io, net::IpAddr, sync::Arc, thread, time::Duration};
 use tokio::{
+    net::lookup_host,
     signal::unix::{SignalKind, signal},
     sync::oneshot,
     task::{JoinSet, spawn_blocking},
     time::sleep,
 };
-use topology::HostId;
 
 /// Time between two looks at the order of the decision table's classes.
 const UPKEEP: Duration = Duration::from_secs(10);
@@ -69,6 +69,10 @@ pub enum RunError {
         #[source]
         error: io::Error,
     },
+    #[error(
+        "no route to any cluster node to find this host's underlay address by; set host.tunnel_ip"
+    )]
+    NoTunnelAddress,
     #[error("the upcall thread is dead; see the log before this")]
     WorkerDied,
 }
@@ -81,20 +85,20 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     let (netlink, events) = Netlink::connect()?;
     let devices = devices::ensure(&netlink, config.datapath.vxlan_port).await?;
     let mut datapath = Datapath::start(&options(&config))?;
-    datapath.attach_tunnel(devices.vxlan, FLOOD_RATE)?;
-    datapath.attach_injection(devices.inject)?;
-    tracing::info!(%host, name, "midonet-agent starts");
-
     let shared = Arc::new(Shared::new(
         World::new(name.clone(), datapath.maps()?),
         state,
     )?);
     restore(&shared)?;
+    let tunnel = tunnel_address(&config, &shared).await?;
+    tracing::info!(%host, name, %tunnel, "midonet-agent starts");
+    datapath.attach_tunnel(devices.vxlan, tunnel, FLOOD_RATE)?;
+    datapath.attach_injection(devices.inject)?;
     let reader = datapath.maps()?;
     let worker = PacketWorker {
         shared: Arc::clone(&shared),
         injector: Injector::open(devices.inject)?,
-        underlay: Underlay::open(config.datapath.vxlan_port),
+        underlay: Underlay::open(tunnel, config.datapath.vxlan_port),
     };
     let mut died = start_worker(worker, datapath.upcalls()?)?;
     let left = datapath.attached_ports()?;
@@ -108,7 +112,18 @@ pub async fn run(config: Config) -> Result<(), RunError> {
 
     let mut tasks: JoinSet<Result<(), RunError>> = JoinSet::new();
     tasks.spawn(async move { Err(binder.run().await.into()) });
-    let follower = follower(&config, Arc::clone(&shared), host, name);
+    let secret = config.cluster.secret.reveal().to_owned();
+    let identity = Identity {
+        host,
+        name,
+        tunnel,
+        secret,
+    };
+    let follower = Follower::new(
+        Arc::clone(&shared),
+        identity,
+        config.cluster.address.clone(),
+    );
     tasks.spawn(async move { Err(follower.run().await.into()) });
     let injector = Injector::open(devices.inject)?;
     tasks.spawn(advertise(Arc::clone(&shared), injector));
@@ -153,20 +168,26 @@ fn name(config: &Config) -> Result<String, RunError> {
     }
 }
 
-fn follower<M: Maps>(
-    config: &Config,
-    shared: Arc<Shared<M>>,
-    host: HostId,
-    name: String,
-) -> Follower<M> {
-    let secret = config.cluster.secret.reveal().to_owned();
-    let identity = Identity {
-        host,
-        name,
-        tunnel: config.host.tunnel_ip,
-        secret,
-    };
-    Follower::new(shared, identity, config.cluster.address.clone())
+/// Underlay address of this host: configured, or the one it reaches the cluster from, or the one it
+/// had the last time.
+async fn tunnel_address<M>(config: &Config, shared: &Shared<M>) -> Result<IpAddr, RunError> {
+    if let Some(ip) = config.host.tunnel_ip {
+        return Ok(ip);
+    }
+    for address in &config.cluster.address {
+        let Ok(mut resolved) = lookup_host(address).await else {
+            continue;
+        };
+        if let Some(ip) = resolved.find_map(|remote| linux::source_for(remote).ok()) {
+            return Ok(ip);
+        }
+    }
+    let world = shared.world();
+    world
+        .snapshot()
+        .host(world.host())
+        .map(|host| host.tunnel)
+        .ok_or(RunError::NoTunnelAddress)
 }
 
 /// A saved topology that cannot be read is as good as none: the cluster has it.

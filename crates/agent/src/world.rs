@@ -231,6 +231,14 @@ impl<M: Maps> World<M> {
         match decision.verdict {
             Verdict::Answer(frames) => Outcome::Answer(frames),
             Verdict::Drop { reason, cause } => self.dropped(upcall, reason, cause),
+            Verdict::Refuse {
+                reason,
+                cause,
+                answer,
+            } => {
+                let dropped = self.dropped(upcall, reason, cause);
+                answer.map_or(dropped, |frame| Outcome::Answer(vec![frame]))
+            }
             Verdict::Flood { ports } => self.flood(ingress, &ports),
             Verdict::Forward { .. } if cached => Outcome::Again,
             // The kernel program sends such frames up whatever was decided for their class, so they

@@ -1,13 +1,15 @@
 //! What the agent and the lab ask of Linux: links, link events, network namespaces, host facts.
 //!
 //! Everything that touches the operating system outside of the eBPF maps goes through here, so that
-//! the rest of the agent reads as what it means. `unsafe` is confined to `netns`.
+//! the rest of the agent reads as what it means. `unsafe` is confined to `clock` and `netns`.
 
+mod clock;
 mod host;
 mod link;
 mod netlink;
 mod netns;
 
+pub use clock::monotonic_ns;
 pub use host::{host_name, pid_is_alive, source_for};
 pub use link::{Link, LinkEvent};
 pub use netlink::{LinkError, LinkEvents, Netlink};

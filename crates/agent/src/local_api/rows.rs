@@ -48,20 +48,13 @@ pub fn ports<M: Maps>(shared: &Shared<M>) -> Result<Vec<api::agent::Port>, MapsE
         let name = interface(port, world.host(), &bindings)?;
         let ifindex = world.tap_of(port.id);
         let why = (!up.contains(&port.id)).then(|| why_down(&world, port, &name, &links));
-        let count = ifindex
-            .and_then(|tap| counters.get(&tap))
-            .copied()
-            .unwrap_or_default();
         Some(api::agent::Port {
             network: port.bridge.map(|b| b.0),
             ifindex,
             key: port.key,
             up: why.is_none(),
             why,
-            rx_packets: count.rx_packets,
-            rx_bytes: count.rx_bytes,
-            tx_packets: count.tx_packets,
-            tx_bytes: count.tx_bytes,
+            upcalls: ifindex.and_then(|tap| counters.get(&tap)).map_or(0, |count| count.upcalls),
             ..unknown(port.id, name)
         })
     });
@@ -111,10 +104,7 @@ fn unknown(port: PortId, interface: String) -> api::agent::Port {
         key: 0,
         up: false,
         why: Some("the cluster has no such port for this host".to_owned()),
-        rx_packets: 0,
-        rx_bytes: 0,
-        tx_packets: 0,
-        tx_bytes: 0,
+        upcalls: 0,
     }
 }
 
@@ -268,28 +258,9 @@ pub fn write_metrics<M: Maps>(shared: &Shared<M>, out: &mut Prometheus) -> Resul
     for ((port, reason), packets) in &sums {
         out.sample(&[("port", port), ("reason", reason)], packets);
     }
-    type Count = fn(&api::agent::Port) -> u64;
-    let counters: [(&'static str, &str, Count); 4] = [
-        (
-            "midonet_port_rx_packets_total",
-            "Frames from VMs.",
-            |port| port.rx_packets,
-        ),
-        ("midonet_port_rx_bytes_total", "Bytes from VMs.", |port| {
-            port.rx_bytes
-        }),
-        ("midonet_port_tx_packets_total", "Frames to VMs.", |port| {
-            port.tx_packets
-        }),
-        ("midonet_port_tx_bytes_total", "Bytes to VMs.", |port| {
-            port.tx_bytes
-        }),
-    ];
-    for (name, help, value) in counters {
-        out.family(name, "counter", help);
-        for port in &ports {
-            out.sample(&[("port", &port.port.to_string())], value(port));
-        }
+    out.family("midonet_port_upcalls_total", "counter", "Frames from a port sent to the agent.");
+    for port in &ports {
+        out.sample(&[("port", &port.port.to_string())], port.upcalls);
     }
     Ok(())
 }

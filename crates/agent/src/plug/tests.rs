@@ -1,1 +1,159 @@
-//! Placeholder.
+//! Plugging over the fake maps and a device that only remembers.
+
+use super::*;
+use crate::{
+    bindings,
+    fixture::{bridge, link, port},
+    state::{Bindings, StateDir},
+    world::World,
+};
+use datapath::FakeMaps;
+use topology::{Change, Object, Versioned};
+use uuid::Uuid;
+
+#[derive(Default)]
+struct Remembers {
+    attached: BTreeSet<u32>,
+    refuses: BTreeSet<u32>,
+}
+
+impl Attach for Remembers {
+    fn attach(&mut self, ifindex: u32) -> Result<(), AttachError> {
+        if self.refuses.contains(&ifindex) {
+            let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+            return Err(AttachError::NoDevice { ifindex, source });
+        }
+        self.attached.insert(ifindex);
+        Ok(())
+    }
+
+    fn detach(&mut self, ifindex: u32) -> Result<(), AttachError> {
+        self.attached.remove(&ifindex);
+        Ok(())
+    }
+}
+
+struct Bench {
+    plugger: Plugger<Remembers, FakeMaps>,
+    _dir: tempfile::TempDir,
+}
+
+impl Bench {
+    fn new(left: impl IntoIterator<Item = u32>) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let world = World::new("h1".into(), FakeMaps::default());
+        let shared = Arc::new(Shared::new(world, state).unwrap());
+        Self {
+            plugger: Plugger::new(Remembers::default(), shared, left),
+            _dir: dir,
+        }
+    }
+
+    fn put(&self, objects: impl IntoIterator<Item = Object>) {
+        let put = |object| {
+            Change::Put(Versioned {
+                revision: 1,
+                object,
+            })
+        };
+        let changes = objects.into_iter().map(put).collect();
+        self.plugger
+            .shared
+            .world()
+            .apply(Uuid::nil(), 1, changes)
+            .unwrap();
+    }
+
+    fn settle(&mut self, links: &[Link]) {
+        let links = links.iter().map(|l| (l.index, l.clone())).collect();
+        let snapshot = self.plugger.shared.world().snapshot().clone();
+        let wanted = bindings::wanted(&snapshot, "h1", &Bindings::new(), &links);
+        self.plugger.reconcile(&wanted).unwrap();
+    }
+
+    fn tunnels(&self) -> Vec<(TunnelKey, u32)> {
+        self.plugger
+            .shared
+            .world()
+            .table()
+            .unwrap()
+            .maps()
+            .tunnels()
+            .unwrap()
+    }
+
+    fn attached(&self) -> Vec<u32> {
+        self.plugger.device.attached.iter().copied().collect()
+    }
+}
+
+#[test]
+fn a_tap_comes_and_goes_with_its_tunnel_key_and_the_flood_key_of_its_network() {
+    let mut bench = Bench::new([]);
+    let port = port(1, "h1");
+    let tap = link(5, &port.tap_name());
+    bench.put([Object::Bridge(bridge()), Object::Port(port.clone())]);
+    bench.settle(&[]);
+    assert_eq!((bench.attached(), bench.tunnels()), (vec![], vec![]));
+    bench.settle(std::slice::from_ref(&tap));
+    assert_eq!(
+        (bench.attached(), bench.tunnels()),
+        (vec![5], vec![(1, 5), (1000, 0)])
+    );
+    bench.settle(&[link(9, &port.tap_name())]);
+    assert_eq!(
+        (bench.attached(), bench.tunnels()),
+        (vec![9], vec![(1, 9), (1000, 0)])
+    );
+    bench.settle(&[]);
+    assert_eq!((bench.attached(), bench.tunnels()), (vec![], vec![]));
+}
+
+#[test]
+fn a_changed_key_is_announced_without_attaching_again() {
+    let mut bench = Bench::new([]);
+    let mut port = port(1, "h1");
+    let tap = [link(5, &port.tap_name())];
+    bench.put([Object::Bridge(bridge()), Object::Port(port.clone())]);
+    bench.settle(&tap);
+    port.key = 77;
+    bench.put([Object::Port(port)]);
+    bench.plugger.device.refuses.insert(5);
+    bench.settle(&tap);
+    assert_eq!(
+        (bench.attached(), bench.tunnels()),
+        (vec![5], vec![(77, 5), (1000, 0)])
+    );
+}
+
+#[test]
+fn what_an_earlier_process_left_is_taken_over_or_let_go() {
+    let mut bench = Bench::new([5, 6]);
+    bench.plugger.device.attached.extend([5, 6]);
+    let port = port(1, "h1");
+    bench.put([Object::Bridge(bridge()), Object::Port(port.clone())]);
+    bench.settle(&[link(5, &port.tap_name()), link(6, "tap-other")]);
+    assert_eq!(bench.attached(), [5]);
+}
+
+#[test]
+fn a_tap_that_refuses_is_tried_again_and_not_up_before() {
+    let mut bench = Bench::new([]);
+    let port = port(1, "h1");
+    let tap = link(5, &port.tap_name());
+    let links = BTreeMap::from([(5, tap.clone())]);
+    bench.put([Object::Bridge(bridge()), Object::Port(port.clone())]);
+    bench.plugger.device.refuses.insert(5);
+    bench.settle(std::slice::from_ref(&tap));
+    let up = |bench: &Bench, links: &_| {
+        let world = bench.plugger.shared.world();
+        ports_up(world.snapshot(), "h1", world.taps(), links)
+    };
+    assert!(up(&bench, &links).is_empty());
+    bench.plugger.device.refuses.clear();
+    bench.settle(std::slice::from_ref(&tap));
+    assert_eq!(up(&bench, &links), BTreeSet::from([port.id]));
+    let down = BTreeMap::from([(5, Link { up: false, ..tap })]);
+    assert!(up(&bench, &down).is_empty());
+}
