@@ -1,5 +1,7 @@
 //! The kernel program, in the kernel. Needs root and a BPF file system.
 
+mod forwarding;
 mod frames;
+mod net;
 mod pipeline;
 mod world;
