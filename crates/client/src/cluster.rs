@@ -4,8 +4,12 @@
 //! replaced once per request.
 
 use crate::{
-    ClientError, Resource,
+    ClientError,
     http::{Answer, Headers, exchange, pool},
+};
+use api::{
+    media::{APPLICATION, JSON, NEUTRON, ROUTER_INTERFACE},
+    neutron::Kind,
 };
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::{Serialize, de::DeserializeOwned};
@@ -13,10 +17,6 @@ use serde_json::{Map, Value, json};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use uuid::Uuid;
 
-const APPLICATION: &str = "application/vnd.org.midonet.Application-v5+json";
-const NEUTRON: &str = "application/vnd.org.midonet.neutron.Neutron-v3+json";
-const ROUTER_INTERFACE: &str = "application/vnd.org.midonet.neutron.RouterInterface-v1+json";
-const PLAIN: &str = "application/json";
 /// The cookie in which a login gives the token.
 const COOKIE: &str = "sessionId=";
 
@@ -72,7 +72,7 @@ impl Cluster {
 
     /// Reads something below the root, for instance `hosts`.
     pub fn read<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
-        self.call("GET", &self.below(path), &[("Accept", PLAIN)], None)?
+        self.call("GET", &self.below(path), &[("Accept", JSON)], None)?
             .json()
     }
 
@@ -82,7 +82,7 @@ impl Cluster {
         path: &str,
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        let headers = [("Content-Type", PLAIN), ("Accept", PLAIN)];
+        let headers = [("Content-Type", JSON), ("Accept", JSON)];
         self.call(
             "POST",
             &self.below(path),
@@ -93,46 +93,45 @@ impl Cluster {
     }
 
     /// All Neutron resources of a kind.
-    pub fn list<T: DeserializeOwned>(&self, resource: Resource) -> Result<Vec<T>, ClientError> {
-        let address = self.neutron_entry(&resource.collection())?;
-        let accept = resource.list_media_type();
-        self.call("GET", &address, &[("Accept", &accept)], None)?
-            .json()
+    pub fn list<T: DeserializeOwned>(&self, kind: Kind) -> Result<Vec<T>, ClientError> {
+        let address = self.neutron_entry(kind.collection())?;
+        self.call(
+            "GET",
+            &address,
+            &[("Accept", kind.media_collection())],
+            None,
+        )?
+        .json()
     }
 
     /// One Neutron resource.
-    pub fn get<T: DeserializeOwned>(&self, resource: Resource, id: Uuid) -> Result<T, ClientError> {
-        let address = self.template(&format!("{}_template", resource.name()), id)?;
-        self.call("GET", &address, &[("Accept", &resource.media_type())], None)?
+    pub fn get<T: DeserializeOwned>(&self, kind: Kind, id: Uuid) -> Result<T, ClientError> {
+        let address = self.template(&format!("{}_template", kind.name()), id)?;
+        self.call("GET", &address, &[("Accept", kind.media())], None)?
             .json()
     }
 
     /// Creates a Neutron resource.
-    pub fn create(&self, resource: Resource, body: &impl Serialize) -> Result<Value, ClientError> {
-        let address = self.neutron_entry(&resource.collection())?;
-        let media = resource.media_type();
-        let headers = [("Content-Type", media.as_str()), ("Accept", media.as_str())];
+    pub fn create(&self, kind: Kind, body: &impl Serialize) -> Result<Value, ClientError> {
+        let address = self.neutron_entry(kind.collection())?;
+        let media = kind.media();
+        let headers = [("Content-Type", media), ("Accept", media)];
         self.call("POST", &address, &headers, Some(&value(&address, body)?))?
             .json()
     }
 
     /// Replaces a Neutron resource.
-    pub fn update(
-        &self,
-        resource: Resource,
-        id: Uuid,
-        body: &impl Serialize,
-    ) -> Result<(), ClientError> {
-        let address = self.template(&format!("{}_template", resource.name()), id)?;
+    pub fn update(&self, kind: Kind, id: Uuid, body: &impl Serialize) -> Result<(), ClientError> {
+        let address = self.template(&format!("{}_template", kind.name()), id)?;
         let body = value(&address, body)?;
-        let media = resource.media_type();
-        self.call("PUT", &address, &[("Content-Type", &media)], Some(&body))
+        let media = kind.media();
+        self.call("PUT", &address, &[("Content-Type", media)], Some(&body))
             .map(drop)
     }
 
     /// Deletes a Neutron resource; one that is not there is fine.
-    pub fn delete(&self, resource: Resource, id: Uuid) -> Result<(), ClientError> {
-        let address = self.template(&format!("{}_template", resource.name()), id)?;
+    pub fn delete(&self, kind: Kind, id: Uuid) -> Result<(), ClientError> {
+        let address = self.template(&format!("{}_template", kind.name()), id)?;
         self.call("DELETE", &address, &[], None).map(drop)
     }
 
@@ -245,7 +244,7 @@ impl Cluster {
             "Basic {}",
             STANDARD.encode(format!("{username}:{password}"))
         );
-        let mut headers = vec![("Authorization", basic.as_str()), ("Content-Type", PLAIN)];
+        let mut headers = vec![("Authorization", basic.as_str()), ("Content-Type", JSON)];
         headers.extend(project.map(|p| ("X-Auth-Project", p)));
         let address = self.below("login");
         let answer = exchange(&self.pool, "POST", &address, &headers, Some(&json!({})))?;

@@ -1,7 +1,6 @@
 //! What can go wrong between asking and being answered.
 
-use serde::Deserialize;
-use std::fmt;
+use api::Violation;
 
 /// A request did not do what was asked.
 #[derive(Debug, thiserror::Error)]
@@ -61,25 +60,13 @@ impl ClientError {
     }
 }
 
-/// A field that a service did not accept.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
-pub struct Violation {
-    /// Name of the field.
-    pub property: String,
-    /// What is wrong with it.
-    pub message: String,
-}
-
-impl fmt::Display for Violation {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.property, self.message)
-    }
-}
-
 fn listed(violations: &[Violation]) -> String {
     if violations.is_empty() {
         return String::new();
     }
-    let all: Vec<String> = violations.iter().map(Violation::to_string).collect();
+    let all: Vec<String> = violations
+        .iter()
+        .map(|v| format!("{}: {}", v.property, v.message))
+        .collect();
     format!(" ({})", all.join("; "))
 }

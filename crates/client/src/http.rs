@@ -1,6 +1,7 @@
 //! One HTTP exchange with JSON in both directions.
 
-use crate::{ClientError, Violation};
+use crate::ClientError;
+use api::Violation;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::Value;
 use std::time::Duration;

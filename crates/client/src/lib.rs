@@ -7,10 +7,8 @@ mod cluster;
 mod error;
 mod http;
 mod openstack;
-mod resource;
 
 pub use agent::{Agent, SOCKET, SOCKET_VARIABLE};
 pub use cluster::{Cluster, Credentials};
-pub use error::{ClientError, Violation};
+pub use error::ClientError;
 pub use openstack::{Keystone, OpenStack};
-pub use resource::Resource;

@@ -1,14 +1,14 @@
 //! Client of Keystone (version 3) and Neutron, as far as the tools need them.
 
 use crate::{
-    ClientError, Resource,
+    ClientError,
     http::{Answer, exchange, pool},
 };
+use api::{media::JSON, neutron::Kind};
 use serde_json::{Value, json};
 use std::env;
 use uuid::Uuid;
 
-const JSON: &str = "application/json";
 /// Resources that Neutron is asked for at a time.
 const PAGE: usize = 1000;
 /// Pages of one list that are read at most.
@@ -111,9 +111,9 @@ impl OpenStack {
     }
 
     /// All resources of a kind that the project may see.
-    pub fn list(&self, resource: Resource) -> Result<Vec<Value>, ClientError> {
-        let key = format!("{}s", resource.neutron_name());
-        let mut next = Some(self.address(&format!("{}?limit={PAGE}", resource.neutron_path())));
+    pub fn list(&self, kind: Kind) -> Result<Vec<Value>, ClientError> {
+        let key = format!("{}s", name(kind));
+        let mut next = Some(self.address(&format!("{}?limit={PAGE}", path(kind))));
         let mut found = Vec::new();
         for _ in 0..PAGES_MAX {
             let Some(address) = next.take() else { break };
@@ -127,26 +127,22 @@ impl OpenStack {
     }
 
     /// One resource.
-    pub fn get(&self, resource: Resource, id: Uuid) -> Result<Value, ClientError> {
-        let address = self.address(&format!("{}/{id}", resource.neutron_path()));
-        self.unwrapped(resource, self.call("GET", &address, None)?)
+    pub fn get(&self, kind: Kind, id: Uuid) -> Result<Value, ClientError> {
+        let address = self.address(&format!("{}/{id}", path(kind)));
+        self.unwrapped(kind, self.call("GET", &address, None)?)
     }
 
     /// Creates a resource from its attributes; what Neutron made of it.
-    pub fn create(&self, resource: Resource, body: Value) -> Result<Value, ClientError> {
-        let address = self.address(&resource.neutron_path());
-        let body = json!({ resource.neutron_name(): body });
-        self.unwrapped(resource, self.call("POST", &address, Some(&body))?)
+    pub fn create(&self, kind: Kind, body: Value) -> Result<Value, ClientError> {
+        let address = self.address(&path(kind));
+        let body = json!({ name(kind): body });
+        self.unwrapped(kind, self.call("POST", &address, Some(&body))?)
     }
 
     /// Creates many resources of a kind in one request.
-    pub fn create_all(
-        &self,
-        resource: Resource,
-        bodies: &[Value],
-    ) -> Result<Vec<Value>, ClientError> {
-        let key = format!("{}s", resource.neutron_name());
-        let address = self.address(&resource.neutron_path());
+    pub fn create_all(&self, kind: Kind, bodies: &[Value]) -> Result<Vec<Value>, ClientError> {
+        let key = format!("{}s", name(kind));
+        let address = self.address(&path(kind));
         let answer = self.call("POST", &address, Some(&json!({ key.as_str(): bodies })))?;
         match answer.json::<Value>()?[&key].take() {
             Value::Array(made) => Ok(made),
@@ -158,15 +154,15 @@ impl OpenStack {
     }
 
     /// Changes attributes of a resource.
-    pub fn update(&self, resource: Resource, id: Uuid, body: Value) -> Result<Value, ClientError> {
-        let address = self.address(&format!("{}/{id}", resource.neutron_path()));
-        let body = json!({ resource.neutron_name(): body });
-        self.unwrapped(resource, self.call("PUT", &address, Some(&body))?)
+    pub fn update(&self, kind: Kind, id: Uuid, body: Value) -> Result<Value, ClientError> {
+        let address = self.address(&format!("{}/{id}", path(kind)));
+        let body = json!({ name(kind): body });
+        self.unwrapped(kind, self.call("PUT", &address, Some(&body))?)
     }
 
     /// Deletes a resource.
-    pub fn delete(&self, resource: Resource, id: Uuid) -> Result<(), ClientError> {
-        let address = self.address(&format!("{}/{id}", resource.neutron_path()));
+    pub fn delete(&self, kind: Kind, id: Uuid) -> Result<(), ClientError> {
+        let address = self.address(&format!("{}/{id}", path(kind)));
         self.call("DELETE", &address, None).map(drop)
     }
 
@@ -177,8 +173,8 @@ impl OpenStack {
             .json()
     }
 
-    fn unwrapped(&self, resource: Resource, answer: Answer) -> Result<Value, ClientError> {
-        Ok(answer.json::<Value>()?[resource.neutron_name()].take())
+    fn unwrapped(&self, kind: Kind, answer: Answer) -> Result<Value, ClientError> {
+        Ok(answer.json::<Value>()?[name(kind)].take())
     }
 
     fn address(&self, path: &str) -> String {
@@ -198,6 +194,20 @@ impl OpenStack {
         ];
         exchange(&self.pool, method, address, &headers, body)?.success()
     }
+}
+
+/// One of a kind, as Neutron writes it.
+fn name(kind: Kind) -> &'static str {
+    if kind == Kind::FloatingIp {
+        "floatingip"
+    } else {
+        kind.name()
+    }
+}
+
+/// Path of the collection of a kind.
+fn path(kind: Kind) -> String {
+    format!("{}s", name(kind)).replace('_', "-")
 }
 
 /// Address of the public network endpoint in a token's catalogue.

@@ -128,7 +128,7 @@ fn logs_in_finds_its_way_and_creates() {
         (201, seen.body.clone())
     });
     let made = cluster
-        .create(Resource::Network, &json!({"name": "blue"}))
+        .create(Kind::Network, &json!({"name": "blue"}))
         .unwrap();
     assert_eq!(made, json!({"name": "blue"}));
 }
@@ -143,7 +143,7 @@ fn a_refusal_names_the_fields() {
         )
     });
     let error = cluster
-        .update(Resource::Network, Uuid::nil(), &json!({}))
+        .update(Kind::Network, Uuid::nil(), &json!({}))
         .unwrap_err();
     assert_eq!(error.status(), Some(400));
     assert!(
@@ -155,7 +155,7 @@ fn a_refusal_names_the_fields() {
 #[test]
 fn what_the_index_does_not_name_is_not_offered() {
     let cluster = cluster(|_| (200, "[]".to_owned()));
-    let error = cluster.list::<Value>(Resource::Router).unwrap_err();
+    let error = cluster.list::<Value>(Kind::Router).unwrap_err();
     assert!(matches!(error, ClientError::NotOffered { .. }), "{error}");
 }
 
@@ -175,5 +175,5 @@ fn a_token_that_ran_out_is_replaced_once() {
 #[test]
 fn deleting_needs_no_answer() {
     let cluster = cluster(|_| (204, String::new()));
-    cluster.delete(Resource::Network, Uuid::nil()).unwrap();
+    cluster.delete(Kind::Network, Uuid::nil()).unwrap();
 }

@@ -1,0 +1,91 @@
+//! `midonet topology show`: the virtual topology as the cluster has it.
+
+use super::Output;
+use crate::{error::CliError, table::Table};
+use api::TopologyListing;
+use clap::{Args, ValueEnum};
+use client::Cluster;
+use topology::{Link, Object, Port};
+
+/// What to show.
+#[derive(Debug, Args)]
+pub struct Options {
+    /// Only objects of this kind
+    #[arg(long)]
+    kind: Option<Kind>,
+    /// Only what this host is sent
+    #[arg(long)]
+    host: Option<String>,
+}
+
+/// Kinds of objects.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Kind {
+    Bridge,
+    Subnet,
+    Router,
+    Group,
+    Host,
+    Port,
+}
+
+/// Reads and shows it.
+pub fn run(options: &Options, cluster: &Cluster, out: &mut Output<'_>) -> Result<(), CliError> {
+    let listing: TopologyListing = cluster.read(&options.path())?;
+    out.show(&listing, render)
+}
+
+impl Options {
+    fn path(&self) -> String {
+        let kind = self.kind.and_then(|k| k.to_possible_value());
+        let kind = kind.map(|k| format!("kind={}", k.get_name()));
+        let host = self.host.as_ref().map(|h| format!("host={h}"));
+        let query: Vec<String> = kind.into_iter().chain(host).collect();
+        match query.as_slice() {
+            [] => "topology".to_owned(),
+            some => format!("topology?{}", some.join("&")),
+        }
+    }
+}
+
+fn render(listing: &TopologyListing) -> String {
+    let mut table = Table::new(&["KIND", "ID", "NAME", "REVISION", "WHAT"]);
+    for versioned in &listing.objects {
+        let id = versioned.object.id().to_string();
+        let (kind, id) = id.split_once('/').unwrap_or(("", &id));
+        let (name, what) = describe(&versioned.object);
+        let revision = versioned.revision.to_string();
+        table.row([kind.to_owned(), id.to_owned(), name, revision, what]);
+    }
+    table.to_string()
+}
+
+/// Name of an object, and what matters most about it in a few words.
+fn describe(object: &Object) -> (String, String) {
+    let down = |up: bool| if up { "" } else { ", down" };
+    match object {
+        Object::Bridge(o) => (o.name.clone(), format!("mtu {}{}", o.mtu, down(o.admin_up))),
+        Object::Subnet(o) => (String::new(), format!("{} of bridge {}", o.cidr, o.bridge)),
+        Object::Router(o) => (
+            o.name.clone(),
+            format!("{} extra routes{}", o.routes.len(), down(o.admin_up)),
+        ),
+        Object::Group(o) => (o.name.clone(), format!("{} rules", o.rules.len())),
+        Object::Host(o) => (o.name.clone(), format!("tunnel {}", o.tunnel)),
+        Object::Port(o) => (o.name.clone(), describe_port(o) + down(o.admin_up)),
+    }
+}
+
+fn describe_port(port: &Port) -> String {
+    let mut words = vec![port.mac.to_string()];
+    words.extend(port.addresses.iter().map(|a| a.ip.to_string()));
+    words.push(match &port.link {
+        Link::None => "unbound".to_owned(),
+        Link::Host { host, .. } => format!("on host {host}"),
+        Link::Router(router) => format!("of router {router}"),
+    });
+    if port.security.is_none() {
+        words.push("trusted".to_owned());
+    }
+    words.join(" ")
+}
