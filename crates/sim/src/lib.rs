@@ -2,12 +2,43 @@
 //!
 //! [`simulate`] is a pure function of a snapshot and a packet. Every field of the packet that it
 //! looks at becomes part of the decision's mask, every object part of its tags.
+//!
+//! The order of things is in `pipeline.rs`; then one file per device or idea:
+//!
+//! | file | what |
+//! |---|---|
+//! | `port.rs` | the port a frame comes in at, and the one it leaves by |
+//! | `spoof.rs` | a VM speaks for itself only |
+//! | `group.rs` | security groups, replies |
+//! | `bridge.rs` | delivery by MAC, floods |
+//! | `router.rs`, `route.rs` | routers and their tables |
+//! | `arp.rs`, `nd.rs`, `ra.rs`, `dhcp4.rs` | answers from the topology |
+//! | `icmp_error.rs`, `echo.rs` | what routers say |
+//! | `look.rs` | the recorder |
 #![forbid(unsafe_code)]
 
+mod arp;
+mod bridge;
+mod dhcp4;
+mod echo;
+mod frame;
+mod group;
+mod icmp_error;
+mod look;
+mod nd;
+mod pipeline;
+mod port;
+mod ra;
+mod route;
+mod router;
+mod spoof;
 mod step;
+pub mod testing;
 
 use bpf_abi::FlowKey;
-use flow::{Decision, DropReason, Mask, Verdict};
+use flow::Decision;
+pub use ra::{ADVERTISE_INTERVAL_SECONDS, advertise};
+pub use router::DEVICES_MAX;
 pub use step::{Device, DeviceKind, Step};
 use topology::{BridgeId, PortId, Snapshot};
 
@@ -40,29 +71,10 @@ pub struct Packet<'a> {
 /// The ports of a `Flood` are on any host; with [`Ingress::Network`] only those of the own host
 /// are to be served.
 pub fn simulate(snapshot: &Snapshot, ingress: Ingress, packet: &Packet<'_>) -> Decision {
-    trace(snapshot, ingress, packet).0
+    pipeline::run(snapshot, ingress, packet, false).0
 }
 
 /// The same as [`simulate`], with an account of every step.
 pub fn trace(snapshot: &Snapshot, ingress: Ingress, packet: &Packet<'_>) -> (Decision, Vec<Step>) {
-    let _ = (snapshot, ingress, packet);
-    let verdict = Verdict::Drop {
-        reason: DropReason::Malformed,
-        cause: None,
-    };
-    (
-        Decision {
-            mask: Mask::exact(),
-            verdict,
-            tags: Default::default(),
-        },
-        Vec::new(),
-    )
-}
-
-/// The router advertisement that a VM's port gets unasked, as a frame to deliver there; `None` if
-/// its network has no IPv6 subnet to advertise.
-pub fn advertise(snapshot: &Snapshot, port: PortId) -> Option<Vec<u8>> {
-    let _ = (snapshot, port);
-    None
+    pipeline::run(snapshot, ingress, packet, true)
 }

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use topology::{Bridge, Port, Router};
 use uuid::Uuid;
 
 /// What one device did to a packet.
@@ -11,7 +12,7 @@ pub struct Step {
     pub device: Device,
     /// What happened, one clause.
     pub what: String,
-    /// The Neutron resource that was decisive: the rule that allowed, the group that refused.
+    /// The Neutron resource that was decisive: the rule that allowed, the port that refused.
     pub cause: Option<Uuid>,
 }
 
@@ -36,6 +37,39 @@ pub enum DeviceKind {
     Bridge,
     /// A router.
     Router,
+}
+
+impl Step {
+    pub(crate) fn port(port: &Port, what: impl Into<String>) -> Self {
+        Self::of(DeviceKind::Port, port.id.0, &port.name, what.into())
+    }
+
+    pub(crate) fn bridge(bridge: &Bridge, what: impl Into<String>) -> Self {
+        Self::of(DeviceKind::Bridge, bridge.id.0, &bridge.name, what.into())
+    }
+
+    pub(crate) fn router(router: &Router, what: impl Into<String>) -> Self {
+        Self::of(DeviceKind::Router, router.id.0, &router.name, what.into())
+    }
+
+    fn of(kind: DeviceKind, id: Uuid, name: &str, what: String) -> Self {
+        Self {
+            device: Device {
+                kind,
+                id,
+                name: name.to_owned(),
+            },
+            what,
+            cause: None,
+        }
+    }
+
+    pub(crate) fn because_of(self, cause: Uuid) -> Self {
+        Self {
+            cause: Some(cause),
+            ..self
+        }
+    }
 }
 
 impl fmt::Display for Step {

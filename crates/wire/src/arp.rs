@@ -65,7 +65,13 @@ impl Arp {
         payload.extend(self.target_mac.0);
         payload.extend(self.target_ip.octets());
         let src = self.sender_mac;
-        Ethernet { dst, src, ethertype: ethertype::ARP, payload: &payload }.frame()
+        Ethernet {
+            dst,
+            src,
+            ethertype: ethertype::ARP,
+            payload: &payload,
+        }
+        .frame()
     }
 
     /// The reply that says `mac` has the address this request asks for.

@@ -8,7 +8,7 @@ pub struct Checksum(u64);
 
 impl Checksum {
     /// Adds bytes that start at an even offset.
-    pub fn add(mut self, bytes: &[u8]) -> Self {
+    pub fn with(mut self, bytes: &[u8]) -> Self {
         let mut pairs = bytes.chunks_exact(2);
         for pair in &mut pairs {
             self.0 += u64::from(u16::from_be_bytes([pair[0], pair[1]]));
@@ -20,27 +20,27 @@ impl Checksum {
     }
 
     /// Adds a 32-bit number.
-    pub fn add_u32(self, number: u32) -> Self {
-        self.add(&number.to_be_bytes())
+    pub fn with_u32(self, number: u32) -> Self {
+        self.with(&number.to_be_bytes())
     }
 
     /// Adds the pseudo header of an upper-layer packet of `len` bytes (RFC 793, 3.1 and RFC 8200,
     /// 8.1). Addresses of different families give a sum that is never right.
-    pub fn add_pseudo_header(self, src: IpAddr, dst: IpAddr, proto: u8, len: usize) -> Self {
+    pub fn with_pseudo_header(self, src: IpAddr, dst: IpAddr, proto: u8, len: usize) -> Self {
         let sum = match (src, dst) {
-            (IpAddr::V4(src), IpAddr::V4(dst)) => self.add_addresses_v4(src, dst),
-            (IpAddr::V6(src), IpAddr::V6(dst)) => self.add_addresses_v6(src, dst),
+            (IpAddr::V4(src), IpAddr::V4(dst)) => self.with_addresses_v4(src, dst),
+            (IpAddr::V6(src), IpAddr::V6(dst)) => self.with_addresses_v6(src, dst),
             _ => Self(1),
         };
-        sum.add_u32(u32::from(proto)).add_u32(len as u32)
+        sum.with_u32(u32::from(proto)).with_u32(len as u32)
     }
 
-    fn add_addresses_v4(self, src: Ipv4Addr, dst: Ipv4Addr) -> Self {
-        self.add(&src.octets()).add(&dst.octets())
+    fn with_addresses_v4(self, src: Ipv4Addr, dst: Ipv4Addr) -> Self {
+        self.with(&src.octets()).with(&dst.octets())
     }
 
-    fn add_addresses_v6(self, src: Ipv6Addr, dst: Ipv6Addr) -> Self {
-        self.add(&src.octets()).add(&dst.octets())
+    fn with_addresses_v6(self, src: Ipv6Addr, dst: Ipv6Addr) -> Self {
+        self.with(&src.octets()).with(&dst.octets())
     }
 
     /// The value for a checksum field that was zero while adding; 0 if the field was right.
@@ -55,7 +55,7 @@ impl Checksum {
 
 /// The checksum of these bytes.
 pub fn checksum(bytes: &[u8]) -> u16 {
-    Checksum::default().add(bytes).finish()
+    Checksum::default().with(bytes).finish()
 }
 
 #[cfg(test)]
@@ -75,7 +75,9 @@ mod tests {
 
     #[test]
     fn a_right_field_gives_zero() {
-        let mut header = [0x45, 0, 0, 20, 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2];
+        let mut header = [
+            0x45, 0, 0, 20, 0, 1, 0, 0, 64, 17, 0, 0, 10, 0, 0, 1, 10, 0, 0, 2,
+        ];
         let sum = checksum(&header);
         header[10..12].copy_from_slice(&sum.to_be_bytes());
         assert_eq!(checksum(&header), 0);

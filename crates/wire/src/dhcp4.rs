@@ -109,8 +109,14 @@ impl Dhcp4Request {
     /// The message as bytes.
     pub fn message(&self) -> Vec<u8> {
         let mut options = vec![(dhcp4_option::KIND, vec![self.kind as u8])];
-        options.extend(self.requested.map(|a| (dhcp4_option::REQUESTED, a.octets().to_vec())));
-        options.extend(self.server.map(|a| (dhcp4_option::SERVER, a.octets().to_vec())));
+        options.extend(
+            self.requested
+                .map(|a| (dhcp4_option::REQUESTED, a.octets().to_vec())),
+        );
+        options.extend(
+            self.server
+                .map(|a| (dhcp4_option::SERVER, a.octets().to_vec())),
+        );
         let mut out = fixed(1, self.xid, self.broadcast, self.mac);
         out[12..16].copy_from_slice(&self.client.octets());
         out[24..28].copy_from_slice(&self.relay.octets());
@@ -247,7 +253,10 @@ mod tests {
         assert_eq!(&message[240..245], &[53, 1, 5, 121, 255]);
         assert_eq!(&message[500..502], &[121, 45]);
         assert_eq!(message[547], 255);
-        let short = Dhcp4Reply { options: vec![], ..reply };
+        let short = Dhcp4Reply {
+            options: vec![],
+            ..reply
+        };
         assert_eq!(short.message(&REQUEST).len(), MESSAGE_MIN);
     }
 }

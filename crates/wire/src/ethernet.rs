@@ -66,7 +66,10 @@ mod tests {
         let read = Ethernet::read(&frame).unwrap();
         assert_eq!(read.dst, Mac([1, 2, 3, 4, 5, 6]));
         assert_eq!(read.src, Mac([7, 8, 9, 10, 11, 12]));
-        assert_eq!((read.ethertype, read.payload), (ethertype::IPV6, &[0xaa][..]));
+        assert_eq!(
+            (read.ethertype, read.payload),
+            (ethertype::IPV6, &[0xaa][..])
+        );
         assert_eq!(read.frame(), frame);
         assert_eq!(Ethernet::read(&frame[..13]), None);
     }

@@ -95,10 +95,10 @@ pub fn icmp_checksum(src: IpAddr, dst: IpAddr, message: &[u8]) -> u16 {
     let sum = match src {
         IpAddr::V4(_) => Checksum::default(),
         IpAddr::V6(_) => {
-            Checksum::default().add_pseudo_header(src, dst, protocol::ICMPV6, message.len())
+            Checksum::default().with_pseudo_header(src, dst, protocol::ICMPV6, message.len())
         }
     };
-    sum.add(message).finish()
+    sum.with(message).finish()
 }
 
 #[cfg(test)]
@@ -109,7 +109,12 @@ mod tests {
     fn both_families_round_trip_with_right_checksums() {
         for (a, b) in [("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")] {
             let (a, b): (IpAddr, IpAddr) = (a.parse().unwrap(), b.parse().unwrap());
-            let icmp = Icmp { kind: 8, code: 0, rest: [0, 7, 0, 1], body: b"abc" };
+            let icmp = Icmp {
+                kind: 8,
+                code: 0,
+                rest: [0, 7, 0, 1],
+                body: b"abc",
+            };
             let message = icmp.message(a, b);
             assert_eq!(icmp_checksum(a, b, &message), 0);
             assert_eq!(Icmp::read(&message), Some(icmp));
@@ -120,7 +125,12 @@ mod tests {
     #[test]
     fn a_known_echo_request_has_its_known_checksum() {
         let a = "192.0.2.1".parse().unwrap();
-        let icmp = Icmp { kind: 8, code: 0, rest: [0, 1, 0, 1], body: &[] };
+        let icmp = Icmp {
+            kind: 8,
+            code: 0,
+            rest: [0, 1, 0, 1],
+            body: &[],
+        };
         assert_eq!(&icmp.message(a, a)[2..4], &[0xf7, 0xfd]);
     }
 }

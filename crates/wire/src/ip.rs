@@ -43,15 +43,25 @@ impl IpPacket<'_> {
     /// The packet in a frame; `None` if the families differ or it is too long.
     pub fn frame(&self, src: Mac, dst: Mac) -> Option<Vec<u8>> {
         let (ethertype, packet) = match (self.src, self.dst) {
-            (IpAddr::V4(s), IpAddr::V4(d)) => {
-                (ethertype::IPV4, Ipv4::build(s, d, self.proto, self.ttl, self.payload)?)
-            }
-            (IpAddr::V6(s), IpAddr::V6(d)) => {
-                (ethertype::IPV6, Ipv6::build(s, d, self.proto, self.ttl, self.payload)?)
-            }
+            (IpAddr::V4(s), IpAddr::V4(d)) => (
+                ethertype::IPV4,
+                Ipv4::build(s, d, self.proto, self.ttl, self.payload)?,
+            ),
+            (IpAddr::V6(s), IpAddr::V6(d)) => (
+                ethertype::IPV6,
+                Ipv6::build(s, d, self.proto, self.ttl, self.payload)?,
+            ),
             _ => return None,
         };
-        Some(Ethernet { dst, src, ethertype, payload: &packet }.frame())
+        Some(
+            Ethernet {
+                dst,
+                src,
+                ethertype,
+                payload: &packet,
+            }
+            .frame(),
+        )
     }
 }
 
@@ -103,7 +113,13 @@ mod tests {
     fn a_frame_of_either_family_is_read_back() {
         for (a, b) in [("10.0.0.1", "10.0.0.2"), ("fd00::1", "fd00::2")] {
             let (src, dst) = (a.parse().unwrap(), b.parse().unwrap());
-            let packet = IpPacket { src, dst, proto: 17, ttl: 9, payload: b"12345678" };
+            let packet = IpPacket {
+                src,
+                dst,
+                proto: 17,
+                ttl: 9,
+                payload: b"12345678",
+            };
             let frame = packet.frame(Mac([2; 6]), Mac([4; 6])).unwrap();
             let eth = Ethernet::read(&frame).unwrap();
             let ip = Ip::read(eth.ethertype, eth.payload).unwrap();
@@ -114,7 +130,13 @@ mod tests {
     #[test]
     fn families_do_not_mix() {
         let (src, dst) = ("10.0.0.1".parse().unwrap(), "fd00::2".parse().unwrap());
-        let packet = IpPacket { src, dst, proto: 17, ttl: 9, payload: &[] };
+        let packet = IpPacket {
+            src,
+            dst,
+            proto: 17,
+            ttl: 9,
+            payload: &[],
+        };
         assert_eq!(packet.frame(Mac([2; 6]), Mac([4; 6])), None);
     }
 }

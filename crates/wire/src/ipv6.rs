@@ -72,7 +72,10 @@ mod tests {
         let mut packet = Ipv6::build(a, b, 17, 64, b"hello").unwrap();
         packet.push(0);
         let read = Ipv6::read(&packet).unwrap();
-        assert_eq!((read.src, read.dst, read.next_header, read.hop_limit), (a, b, 17, 64));
+        assert_eq!(
+            (read.src, read.dst, read.next_header, read.hop_limit),
+            (a, b, 17, 64)
+        );
         assert_eq!((read.payload_len, read.payload), (5, &b"hello"[..]));
         assert_eq!(Ipv6::read(&packet[..39]), None);
         packet[0] = 0x40;

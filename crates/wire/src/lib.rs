@@ -17,9 +17,7 @@ mod udp;
 
 pub use arp::{Arp, ArpOperation};
 pub use checksum::{Checksum, checksum};
-pub use dhcp4::{
-    DHCP4_CLIENT, DHCP4_SERVER, Dhcp4Kind, Dhcp4Reply, Dhcp4Request, dhcp4_option,
-};
+pub use dhcp4::{DHCP4_CLIENT, DHCP4_SERVER, Dhcp4Kind, Dhcp4Reply, Dhcp4Request, dhcp4_option};
 pub use ethernet::{ETHERNET_HEADER, Ethernet, ethertype};
 pub use icmp::{ICMP_HEADER, Icmp, icmp_checksum, icmp4, icmp6};
 pub use ip::{DEFAULT_TTL, Ip, IpPacket, protocol};

@@ -33,6 +33,12 @@ impl Mac {
         u64::from_be_bytes([a ^ 2, b, c, 0xff, 0xfe, d, e, f])
     }
 
+    /// The MAC that a link-local address of the above form was derived from.
+    pub fn from_link_local(ip: Ipv6Addr) -> Option<Mac> {
+        let [.., a, b, c, _, _, d, e, f] = ip.octets();
+        Some(Mac([a ^ 2, b, c, d, e, f])).filter(|mac| mac.link_local() == ip)
+    }
+
     /// The Ethernet group address for an IPv6 multicast address (RFC 2464, 7).
     pub fn for_ipv6_multicast(group: Ipv6Addr) -> Mac {
         let o = group.octets();
@@ -66,10 +72,17 @@ impl FromStr for Mac {
         let mut mac = [0; 6];
         let mut pairs = text.split(':');
         for byte in &mut mac {
-            let pair = pairs.next().filter(|p| p.len() == 2 && !p.starts_with('+')).ok_or_else(bad)?;
+            let pair = pairs
+                .next()
+                .filter(|p| p.len() == 2 && !p.starts_with('+'))
+                .ok_or_else(bad)?;
             *byte = u8::from_str_radix(pair, 16).map_err(|_| bad())?;
         }
-        if pairs.next().is_some() { Err(bad()) } else { Ok(Mac(mac)) }
+        if pairs.next().is_some() {
+            Err(bad())
+        } else {
+            Ok(Mac(mac))
+        }
     }
 }
 
@@ -94,7 +107,13 @@ mod tests {
     fn text_round_trips_and_refuses_what_is_not_a_mac() {
         let mac: Mac = "FA:16:3e:00:00:01".parse().unwrap();
         assert_eq!(mac.to_string(), "fa:16:3e:00:00:01");
-        for bad in ["", "fa:16:3e:00:00", "fa:16:3e:00:00:01:02", "fa:16:3e:00:00:+1", "zz:16:3e:00:00:01"] {
+        for bad in [
+            "",
+            "fa:16:3e:00:00",
+            "fa:16:3e:00:00:01:02",
+            "fa:16:3e:00:00:+1",
+            "zz:16:3e:00:00:01",
+        ] {
             assert!(bad.parse::<Mac>().is_err(), "{bad}");
         }
     }
@@ -103,5 +122,7 @@ mod tests {
     fn link_local_follows_rfc_4291() {
         let mac: Mac = "fa:16:3e:12:34:56".parse().unwrap();
         assert_eq!(mac.link_local().to_string(), "fe80::f816:3eff:fe12:3456");
+        assert_eq!(Mac::from_link_local(mac.link_local()), Some(mac));
+        assert_eq!(Mac::from_link_local("fe80::1".parse().unwrap()), None);
     }
 }

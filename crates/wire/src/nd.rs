@@ -69,11 +69,17 @@ impl Nd {
             icmp6::ROUTER_ADVERTISEMENT => Some(Nd::RouterAdvertisement),
             icmp6::NEIGHBOR_SOLICITATION => {
                 let (target, options) = target_and_options(icmp.body)?;
-                Some(Nd::NeighborSolicitation { target, source: options.source })
+                Some(Nd::NeighborSolicitation {
+                    target,
+                    source: options.source,
+                })
             }
             icmp6::NEIGHBOR_ADVERTISEMENT => {
                 let (target, options) = target_and_options(icmp.body)?;
-                Some(Nd::NeighborAdvertisement { target, mac: options.target })
+                Some(Nd::NeighborAdvertisement {
+                    target,
+                    mac: options.target,
+                })
             }
             icmp6::REDIRECT => Some(Nd::Redirect),
             _ => None,
@@ -111,12 +117,7 @@ fn options(mut rest: &[u8]) -> Option<Options> {
 }
 
 /// The neighbour advertisement that says `mac` has `target`, as an ICMPv6 message.
-pub fn neighbor_advertisement(
-    target: Ipv6Addr,
-    mac: Mac,
-    router: bool,
-    to: Ipv6Addr,
-) -> Vec<u8> {
+pub fn neighbor_advertisement(target: Ipv6Addr, mac: Mac, router: bool, to: Ipv6Addr) -> Vec<u8> {
     const ROUTER: u8 = 0x80;
     const SOLICITED: u8 = 0x40;
     const OVERRIDE: u8 = 0x20;
@@ -132,7 +133,12 @@ pub fn neighbor_advertisement(
     body.extend([OPTION_TARGET_MAC, 1]);
     body.extend(mac.0);
     let kind = icmp6::NEIGHBOR_ADVERTISEMENT;
-    let icmp = Icmp { kind, code: 0, rest: [flags, 0, 0, 0], body: &body };
+    let icmp = Icmp {
+        kind,
+        code: 0,
+        rest: [flags, 0, 0, 0],
+        body: &body,
+    };
     icmp.message(IpAddr::V6(target), IpAddr::V6(to))
 }
 
@@ -149,7 +155,12 @@ pub fn neighbor_solicitation(
         body.extend([OPTION_SOURCE_MAC, 1]);
         body.extend(mac.0);
     }
-    let icmp = Icmp { kind: icmp6::NEIGHBOR_SOLICITATION, code: 0, rest: [0; 4], body: &body };
+    let icmp = Icmp {
+        kind: icmp6::NEIGHBOR_SOLICITATION,
+        code: 0,
+        rest: [0; 4],
+        body: &body,
+    };
     icmp.message(IpAddr::V6(source), IpAddr::V6(to))
 }
 
@@ -160,7 +171,12 @@ pub fn router_solicitation(source: Ipv6Addr, mac: Mac) -> Vec<u8> {
         body.extend([OPTION_SOURCE_MAC, 1]);
         body.extend(mac.0);
     }
-    let icmp = Icmp { kind: icmp6::ROUTER_SOLICITATION, code: 0, rest: [0; 4], body: &body };
+    let icmp = Icmp {
+        kind: icmp6::ROUTER_SOLICITATION,
+        code: 0,
+        rest: [0; 4],
+        body: &body,
+    };
     icmp.message(IpAddr::V6(source), IpAddr::V6(ALL_ROUTERS))
 }
 
@@ -207,9 +223,16 @@ impl RouterAdvertisement {
         body.extend(self.source.0);
         body.extend([OPTION_MTU, 1, 0, 0]);
         body.extend(self.mtu.to_be_bytes());
-        self.prefixes.iter().for_each(|p| p.write(self.valid_seconds, &mut body));
+        self.prefixes
+            .iter()
+            .for_each(|p| p.write(self.valid_seconds, &mut body));
         self.write_dns(&mut body);
-        let icmp = Icmp { kind: icmp6::ROUTER_ADVERTISEMENT, code: 0, rest, body: &body };
+        let icmp = Icmp {
+            kind: icmp6::ROUTER_ADVERTISEMENT,
+            code: 0,
+            rest,
+            body: &body,
+        };
         icmp.message(IpAddr::V6(from), IpAddr::V6(to))
     }
 

@@ -38,9 +38,9 @@ impl<'a> Udp<'a> {
         out.extend(len.to_be_bytes());
         out.extend([0, 0]);
         out.extend(self.payload);
-        let sum = Checksum::default().add_pseudo_header(src, dst, protocol::UDP, out.len());
+        let sum = Checksum::default().with_pseudo_header(src, dst, protocol::UDP, out.len());
         // 0 would say that there is none (RFC 768); both mean the same sum
-        let sum = match sum.add(&out).finish() {
+        let sum = match sum.with(&out).finish() {
             0 => 0xffff,
             sum => sum,
         };
@@ -56,17 +56,30 @@ mod tests {
     #[test]
     fn what_is_built_can_be_read_and_its_checksum_is_right() {
         let (a, b): (IpAddr, IpAddr) = ("fd00::1".parse().unwrap(), "fd00::2".parse().unwrap());
-        let built = Udp { sport: 67, dport: 68, payload: b"odd" }.datagram(a, b).unwrap();
-        let sum = Checksum::default().add_pseudo_header(a, b, protocol::UDP, built.len());
-        assert_eq!(sum.add(&built).finish(), 0);
+        let built = Udp {
+            sport: 67,
+            dport: 68,
+            payload: b"odd",
+        }
+        .datagram(a, b)
+        .unwrap();
+        let sum = Checksum::default().with_pseudo_header(a, b, protocol::UDP, built.len());
+        assert_eq!(sum.with(&built).finish(), 0);
         let read = Udp::read(&built).unwrap();
-        assert_eq!((read.sport, read.dport, read.payload), (67, 68, &b"odd"[..]));
+        assert_eq!(
+            (read.sport, read.dport, read.payload),
+            (67, 68, &b"odd"[..])
+        );
     }
 
     #[test]
     fn lengths_that_lie_are_refused() {
         for len in [0, 7, 12] {
-            assert_eq!(Udp::read(&[0, 67, 0, 68, 0, len, 0, 0, 1, 2, 3]), None, "{len}");
+            assert_eq!(
+                Udp::read(&[0, 67, 0, 68, 0, len, 0, 0, 1, 2, 3]),
+                None,
+                "{len}"
+            );
         }
     }
 }

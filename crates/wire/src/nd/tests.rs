@@ -10,7 +10,10 @@ fn ip(text: &str) -> Ipv6Addr {
 
 #[test]
 fn solicited_node_groups_follow_rfc_4291() {
-    assert_eq!(solicited_node(ip("4037::1:800:200e:8c6c")), ip("ff02::1:ff0e:8c6c"));
+    assert_eq!(
+        solicited_node(ip("4037::1:800:200e:8c6c")),
+        ip("ff02::1:ff0e:8c6c")
+    );
 }
 
 #[test]
@@ -20,7 +23,13 @@ fn a_solicitation_is_read_back() {
     let message = neighbor_solicitation(from, MAC, target, group);
     assert!(icmp6_checksum_ok(from, group, &message));
     let read = Nd::read(&Icmp::read(&message).unwrap());
-    assert_eq!(read, Some(Nd::NeighborSolicitation { target, source: Some(MAC) }));
+    assert_eq!(
+        read,
+        Some(Nd::NeighborSolicitation {
+            target,
+            source: Some(MAC)
+        })
+    );
 }
 
 #[test]
@@ -29,7 +38,13 @@ fn duplicate_address_detection_names_no_mac() {
     let group = solicited_node(target);
     let message = neighbor_solicitation(Ipv6Addr::UNSPECIFIED, MAC, target, group);
     let read = Nd::read(&Icmp::read(&message).unwrap());
-    assert_eq!(read, Some(Nd::NeighborSolicitation { target, source: None }));
+    assert_eq!(
+        read,
+        Some(Nd::NeighborSolicitation {
+            target,
+            source: None
+        })
+    );
 }
 
 #[test]
@@ -38,9 +53,18 @@ fn an_advertisement_says_router_solicited_and_override() {
     let message = neighbor_advertisement(target, MAC, true, to);
     assert_eq!(message[4], 0xe0);
     assert!(icmp6_checksum_ok(target, to, &message));
-    assert_eq!(neighbor_advertisement(target, MAC, false, ALL_NODES)[4], 0x20);
+    assert_eq!(
+        neighbor_advertisement(target, MAC, false, ALL_NODES)[4],
+        0x20
+    );
     let read = Nd::read(&Icmp::read(&message).unwrap());
-    assert_eq!(read, Some(Nd::NeighborAdvertisement { target, mac: Some(MAC) }));
+    assert_eq!(
+        read,
+        Some(Nd::NeighborAdvertisement {
+            target,
+            mac: Some(MAC)
+        })
+    );
 }
 
 #[test]
@@ -51,7 +75,11 @@ fn a_router_advertisement_has_its_options_in_order() {
         lifetime_seconds: 1800,
         mtu: 1450,
         source: MAC,
-        prefixes: vec![Prefix { net: ip("fd00:1::"), len: 64, autonomous: true }],
+        prefixes: vec![Prefix {
+            net: ip("fd00:1::"),
+            len: 64,
+            autonomous: true,
+        }],
         dns: vec![ip("fd00::53")],
         valid_seconds: 86_400,
     };
@@ -78,5 +106,9 @@ fn bad_options_codes_and_targets_are_refused() {
     assert_eq!(changed(25, 2), None, "an option past the end");
     assert_eq!(changed(1, 1), None, "a code");
     assert_eq!(changed(8, 0xff), None, "a multicast target");
-    assert_eq!(Nd::read(&Icmp::read(&message[..20]).unwrap()), None, "cut short");
+    assert_eq!(
+        Nd::read(&Icmp::read(&message[..20]).unwrap()),
+        None,
+        "cut short"
+    );
 }

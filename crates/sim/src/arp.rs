@@ -1,0 +1,62 @@
+//! ARP: requests are answered from the topology, and only what it does not know is flooded.
+
+use crate::{
+    pipeline::{Outcome, Sim},
+    step::Step,
+};
+use flow::{DropReason, Verdict};
+use std::net::IpAddr;
+use topology::{Bridge, Port};
+use wire::{Arp, ArpOperation};
+
+impl Sim<'_> {
+    /// An ARP frame from a VM.
+    pub(crate) fn arp(&mut self, port: &Port, bridge: &Bridge) -> Outcome<Verdict> {
+        self.look.for_this_frame_alone();
+        let Some(arp) = Arp::read(self.frame.payload()) else {
+            return Err(self.lie(
+                DropReason::Malformed,
+                port,
+                "not ARP for IPv4 over Ethernet",
+            ));
+        };
+        self.check_arp(port, &arp)?;
+        let owner = self.owner(bridge, IpAddr::V4(arp.target_ip));
+        match owner.filter(|_| arp.operation == ArpOperation::Request) {
+            Some(owner) if owner.id == port.id => {
+                Ok(self.answer([], || Step::bridge(bridge, "it asks for its own address")))
+            }
+            Some(owner) => {
+                let what = || format!("{} is at {}: answered", arp.target_ip, owner.mac);
+                Ok(self.answer([arp.reply(owner.mac)], || Step::bridge(bridge, what())))
+            }
+            None => self.spread(port, bridge, &arp),
+        }
+    }
+
+    fn check_arp(&mut self, port: &Port, arp: &Arp) -> Outcome<()> {
+        let mac = self.check_mac(port)?;
+        let (sender, ip) = (arp.sender_mac, arp.sender_ip);
+        let honest = port.security.is_none()
+            || sender == mac
+                && (ip.is_unspecified() || self.may_speak_for(port, mac, IpAddr::V4(ip)));
+        if !honest {
+            let what = "its ARP message speaks for another";
+            return Err(self.lie(DropReason::SpoofedArp, port, what));
+        }
+        Ok(())
+    }
+
+    /// What the topology has no answer for goes to its receivers, except what tells them nothing:
+    /// announcements of addresses that the topology knows.
+    fn spread(&mut self, port: &Port, bridge: &Bridge, arp: &Arp) -> Outcome<Verdict> {
+        if !self.look.dmac().is_multicast() {
+            return self.hand_over(Some(port.id), bridge);
+        }
+        let announces = arp.operation == ArpOperation::Reply || arp.sender_ip == arp.target_ip;
+        if announces && self.owner(bridge, IpAddr::V4(arp.sender_ip)).is_some() {
+            return Ok(self.answer([], || Step::bridge(bridge, "it announces what is known")));
+        }
+        Ok(self.flood(Some(port.id), bridge, false))
+    }
+}

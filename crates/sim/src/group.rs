@@ -1,0 +1,252 @@
+//! Security groups: what no rule allows is dropped; replies need no rule of their own.
+//!
+//! A reply is recognised by its state, which the kernel program keeps, and judged by the rules as
+//! they are now: each stateful end must allow the *opposite* direction of its tuple. A packet that
+//! fails this is judged as if it opened a connection. An end whose groups are all stateless always
+//! asks for a rule of the packet's own direction.
+
+use crate::{
+    bridge::Path,
+    look::Side,
+    pipeline::{Outcome, Sim},
+    step::Step,
+};
+use flow::DropReason;
+use topology::{Direction, GroupId, Layer4, Port, Remote, Rule, RuleId, Security, Tag};
+use wire::protocol;
+
+/// Which end of the packet a port is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    Sender,
+    Receiver,
+}
+
+/// The packet's own tuple, or that of the packet it answers.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Tuple {
+    Own,
+    Answered,
+}
+
+/// What the sender's groups said.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Sender {
+    /// It has no policy.
+    Trusted,
+    /// A rule allows the packet itself.
+    Allowed {
+        /// By a port with stateful groups.
+        stateful: bool,
+    },
+    /// It is a reply to something that is allowed.
+    Reply,
+}
+
+impl Sim<'_> {
+    /// The sender's groups on a packet from it.
+    pub(crate) fn judge_sender(&mut self, port: &Port) -> Outcome<Sender> {
+        let Some(security) = &port.security else {
+            return Ok(Sender::Trusted);
+        };
+        if self.look.is_reply() && self.is_good_reply(port, security, End::Sender) {
+            self.look
+                .step(|| Step::port(port, "passes as a reply: the opposite is allowed"));
+            return Ok(Sender::Reply);
+        }
+        let stateful = self.is_stateful(security);
+        self.refuse_lone_error(port, stateful)?;
+        self.require_rule(port, security, End::Sender)?;
+        Ok(Sender::Allowed { stateful })
+    }
+
+    /// The receiver's groups on a packet to it. Returns whether the connection is tracked, and
+    /// whether the packet passes as a reply.
+    pub(crate) fn judge_receiver(&mut self, port: &Port, path: &Path<'_>) -> Outcome<(bool, bool)> {
+        let Some(security) = &port.security else {
+            return Ok(match path.sender {
+                Sender::Trusted => (false, false),
+                Sender::Allowed { stateful } => (stateful, false),
+                Sender::Reply => (false, true),
+            });
+        };
+        let may_be_reply = match path.sender {
+            Sender::Trusted => self.look.is_reply(),
+            Sender::Allowed { .. } => false,
+            Sender::Reply => true,
+        };
+        if may_be_reply && self.is_good_reply(port, security, End::Receiver) {
+            self.look
+                .step(|| Step::port(port, "passes as a reply: the opposite is allowed"));
+            return Ok((false, true));
+        }
+        let stateful = self.is_stateful(security);
+        self.refuse_lone_error(port, stateful)?;
+        let sender_stateful = match (path.sender, &path.ingress.security) {
+            (Sender::Reply, Some(sender)) => {
+                self.require_rule(path.ingress, sender, End::Sender)?;
+                self.is_stateful(sender)
+            }
+            (sender, _) => sender == Sender::Allowed { stateful: true },
+        };
+        self.require_rule(port, security, End::Receiver)?;
+        Ok((stateful || sender_stateful, false))
+    }
+
+    /// Whether a port wants a copy of a flooded packet.
+    pub(crate) fn wants_copy(&mut self, port: &Port) -> bool {
+        let security = port.security.as_ref();
+        security.is_none_or(|s| self.find_rule(s, End::Receiver, Tuple::Own).is_some())
+    }
+
+    fn is_good_reply(&mut self, port: &Port, security: &Security, end: End) -> bool {
+        let tuple = if self.is_stateful(security) {
+            Tuple::Answered
+        } else {
+            Tuple::Own
+        };
+        let found = self.find_rule(security, end, tuple);
+        if let (Some((group, rule)), Tuple::Answered) = (found, tuple) {
+            self.look.step(|| {
+                let what = format!("what it answers is allowed by rule {rule} of group {group}");
+                Step::port(port, what).because_of(rule.0)
+            });
+        }
+        found.is_some()
+    }
+
+    /// Whether replies are recognised at a port: Neutron does not mix the two kinds on one port.
+    fn is_stateful(&mut self, security: &Security) -> bool {
+        let groups = &security.groups;
+        groups.iter().for_each(|g| self.look.tag(Tag::Group(*g)));
+        groups
+            .iter()
+            .filter_map(|g| self.snapshot.group(*g))
+            .any(|g| g.stateful)
+    }
+
+    /// An ICMP error must belong to a connection, if there is an end that knows connections.
+    fn refuse_lone_error(&mut self, port: &Port, stateful: bool) -> Outcome<()> {
+        if stateful && self.look.is_icmp_error() {
+            let step = || Step::port(port, "an ICMP error about no known connection");
+            return Err(self.drop(DropReason::UnrelatedIcmpError, port.id.0, step));
+        }
+        Ok(())
+    }
+
+    fn require_rule(&mut self, port: &Port, security: &Security, end: End) -> Outcome<()> {
+        let (word, reason) = match end {
+            End::Sender => ("egress", DropReason::SecurityGroupEgress),
+            End::Receiver => ("ingress", DropReason::SecurityGroupIngress),
+        };
+        if let Some((group, rule)) = self.find_rule(security, end, Tuple::Own) {
+            self.look.step(|| {
+                let what = format!("{word} allowed by rule {rule} of group {group}");
+                Step::port(port, what).because_of(rule.0)
+            });
+            return Ok(());
+        }
+        let step = || {
+            Step::port(
+                port,
+                format!("no {word} rule allows it: {}", list(security)),
+            )
+        };
+        Err(self.drop(reason, port.id.0, step))
+    }
+
+    /// A rule that allows a tuple at one end. Rules that need to know least are asked first, so
+    /// that the mask stays wide.
+    fn find_rule(
+        &mut self,
+        security: &Security,
+        end: End,
+        tuple: Tuple,
+    ) -> Option<(GroupId, RuleId)> {
+        let direction = match (end, tuple) {
+            (End::Sender, Tuple::Own) | (End::Receiver, Tuple::Answered) => Direction::Egress,
+            (End::Receiver, Tuple::Own) | (End::Sender, Tuple::Answered) => Direction::Ingress,
+        };
+        for id in &security.groups {
+            self.look.tag(Tag::Group(*id));
+        }
+        let snapshot = self.snapshot;
+        let groups = || security.groups.iter().filter_map(|id| snapshot.group(*id));
+        for cost in 0..=COST_MAX {
+            for group in groups().filter(|g| tuple == Tuple::Own || g.stateful) {
+                let rules = group.rules.iter();
+                let mut rules = rules.filter(|r| r.direction == direction && cost_of(r) == cost);
+                if let Some(rule) = rules.find(|r| self.matches(r, end, tuple)) {
+                    return Some((group.id, rule.id));
+                }
+            }
+        }
+        None
+    }
+
+    fn matches(&mut self, rule: &Rule, end: End, tuple: Tuple) -> bool {
+        self.look.family() == Some(rule.family)
+            && rule.protocol.is_none_or(|p| p == self.look.proto())
+            && self.matches_layer4(rule, tuple)
+            && self.matches_remote(rule, end)
+    }
+
+    fn matches_layer4(&mut self, rule: &Rule, tuple: Tuple) -> bool {
+        match (rule.layer4, tuple) {
+            (Layer4::Any, _) => true,
+            (Layer4::Ports { min, max }, Tuple::Own) => {
+                has_ports(self.look.proto()) && self.look.port_in(Side::Dst, min, max)
+            }
+            (Layer4::Ports { min, max }, Tuple::Answered) => {
+                has_ports(self.look.proto()) && self.look.port_in(Side::Src, min, max)
+            }
+            (Layer4::Icmp { kind, code }, Tuple::Own) => self.look.icmp_is(kind, code),
+            (Layer4::Icmp { kind, code }, Tuple::Answered) => {
+                self.look.answered_icmp_is(kind, code)
+            }
+        }
+    }
+
+    /// The other end is the same for a packet and for what it answers.
+    fn matches_remote(&mut self, rule: &Rule, end: End) -> bool {
+        let side = match end {
+            End::Sender => Side::Dst,
+            End::Receiver => Side::Src,
+        };
+        match &rule.remote {
+            Remote::Any => true,
+            Remote::Prefix(net) => self.look.address_in(side, net),
+            Remote::Group(group) => {
+                let ip = self.look.address(side);
+                self.look.tag(Tag::Member(*group, ip));
+                self.look.tag(Tag::Group(*group)); // members by prefix touch the whole group
+                self.snapshot.is_member(*group, ip)
+            }
+        }
+    }
+}
+
+const COST_MAX: u8 = 2;
+
+/// How much of a packet a rule needs to know: nothing, some bits, or an exact address.
+fn cost_of(rule: &Rule) -> u8 {
+    match rule.remote {
+        Remote::Any if rule.protocol.is_none() => 0,
+        Remote::Any | Remote::Prefix(_) => 1,
+        Remote::Group(_) => COST_MAX,
+    }
+}
+
+fn has_ports(proto: u8) -> bool {
+    use protocol::{DCCP, SCTP, TCP, UDP, UDP_LITE};
+    matches!(proto, TCP | UDP | DCCP | SCTP | UDP_LITE)
+}
+
+/// The groups of a port, for the trace.
+fn list(security: &Security) -> String {
+    if security.groups.is_empty() {
+        return "it has no security group".to_owned();
+    }
+    let groups: Vec<String> = security.groups.iter().map(|g| g.to_string()).collect();
+    format!("its groups are {}", groups.join(", "))
+}

@@ -1,0 +1,148 @@
+//! Neighbour discovery: solicitations are answered from the topology, as ARP requests are.
+
+use crate::{
+    pipeline::{Outcome, Sim},
+    step::Step,
+};
+use flow::{DropReason, Verdict};
+use std::net::{IpAddr, Ipv6Addr};
+use topology::{Bridge, Port};
+use wire::{Ip, IpPacket, Mac, icmp6, nd, nd::Nd, protocol};
+
+impl Sim<'_> {
+    /// A neighbour discovery message, by its type.
+    pub(crate) fn is_nd(&mut self) -> bool {
+        self.look.proto() == protocol::ICMPV6
+            && !self.look.is_icmp_error()
+            && self
+                .look
+                .icmp_type_in(icmp6::ROUTER_SOLICITATION, icmp6::REDIRECT)
+    }
+
+    pub(crate) fn is_router_solicitation(&mut self) -> bool {
+        self.look.icmp_is(icmp6::ROUTER_SOLICITATION, None)
+    }
+
+    /// A neighbour discovery message from a VM.
+    pub(crate) fn nd(&mut self, port: &Port, bridge: &Bridge) -> Outcome<Verdict> {
+        self.look.for_this_frame_alone();
+        let (src, message) = self.read_nd(port)?;
+        self.check_nd(port, &message)?;
+        match message {
+            Nd::RouterSolicitation { .. } => Ok(self.router_solicitation(port, bridge, src)),
+            Nd::NeighborSolicitation { target, .. } => self.solicitation(port, bridge, src, target),
+            Nd::NeighborAdvertisement { target, .. } => {
+                let known = self.owner(bridge, IpAddr::V6(target)).is_some();
+                if known && self.look.dmac().is_multicast() {
+                    let step = || Step::bridge(bridge, "it announces what is known");
+                    return Ok(self.answer([], step));
+                }
+                self.spread_nd(port, bridge)
+            }
+            Nd::RouterAdvertisement | Nd::Redirect => self.spread_nd(port, bridge),
+        }
+    }
+
+    /// The source and the message, if it is valid (RFC 4861, 6.1 and 7.1).
+    fn read_nd(&mut self, port: &Port) -> Outcome<(Ipv6Addr, Nd)> {
+        let (Some(Ip::V6(ip)), Some((message, icmp))) = (self.frame.ip(), self.frame.icmp6())
+        else {
+            return Err(self.lie(
+                DropReason::Malformed,
+                port,
+                "no neighbour discovery message",
+            ));
+        };
+        if !nd::icmp6_checksum_ok(ip.src, ip.dst, message) {
+            return Err(self.lie(
+                DropReason::BadChecksum,
+                port,
+                "its ICMPv6 checksum is wrong",
+            ));
+        }
+        match Nd::read(&icmp).filter(|_| ip.hop_limit == nd::ND_HOP_LIMIT) {
+            Some(read) => Ok((ip.src, read)),
+            None => Err(self.lie(
+                DropReason::Malformed,
+                port,
+                "bad neighbour discovery message",
+            )),
+        }
+    }
+
+    /// A VM speaks for its own addresses and MACs, and is no router.
+    fn check_nd(&mut self, port: &Port, message: &Nd) -> Outcome<()> {
+        let mac = self.look.smac();
+        let honest = match *message {
+            Nd::RouterSolicitation { source } | Nd::NeighborSolicitation { source, .. } => {
+                source.is_none_or(|s| s == mac)
+            }
+            Nd::NeighborAdvertisement { target, mac: said } => {
+                said.is_none_or(|s| s == mac) && self.may_speak_for(port, mac, IpAddr::V6(target))
+            }
+            Nd::RouterAdvertisement | Nd::Redirect => false,
+        };
+        if honest || port.security.is_none() {
+            return Ok(());
+        }
+        let what = "its neighbour discovery message speaks for another";
+        Err(self.lie(DropReason::SpoofedNd, port, what))
+    }
+
+    fn solicitation(
+        &mut self,
+        port: &Port,
+        bridge: &Bridge,
+        src: Ipv6Addr,
+        target: Ipv6Addr,
+    ) -> Outcome<Verdict> {
+        match self.owner(bridge, IpAddr::V6(target)) {
+            Some(owner) if owner.id == port.id => {
+                Ok(self.answer([], || Step::bridge(bridge, "it asks for its own address")))
+            }
+            Some(owner) => {
+                let what = || format!("{target} is at {}: answered", owner.mac);
+                let answer = advertisement(owner, target, src, self.look.smac());
+                Ok(self.answer(answer, || Step::bridge(bridge, what())))
+            }
+            None => self.spread_nd(port, bridge),
+        }
+    }
+
+    fn spread_nd(&mut self, port: &Port, bridge: &Bridge) -> Outcome<Verdict> {
+        match self.look.dmac().is_multicast() {
+            true => Ok(self.flood(Some(port.id), bridge, false)),
+            false => self.hand_over(Some(port.id), bridge),
+        }
+    }
+}
+
+/// The frame that tells `asker` where `target` is. One without an address yet is told as all nodes
+/// would be (RFC 4861, 7.2.4).
+fn advertisement(owner: &Port, target: Ipv6Addr, asker: Ipv6Addr, mac: Mac) -> Option<Vec<u8>> {
+    let (dst, dmac) = match asker.is_unspecified() {
+        true => (nd::ALL_NODES, Mac::for_ipv6_multicast(nd::ALL_NODES)),
+        false => (asker, mac),
+    };
+    let is_router = owner.router().is_some();
+    let message = nd::neighbor_advertisement(target, owner.mac, is_router, dst);
+    nd_frame(target, dst, owner.mac, dmac, &message)
+}
+
+/// A neighbour discovery message in its frame.
+pub(crate) fn nd_frame(
+    src: Ipv6Addr,
+    dst: Ipv6Addr,
+    smac: Mac,
+    dmac: Mac,
+    message: &[u8],
+) -> Option<Vec<u8>> {
+    let packet = IpPacket {
+        src: IpAddr::V6(src),
+        dst: IpAddr::V6(dst),
+        proto: protocol::ICMPV6,
+        ttl: nd::ND_HOP_LIMIT,
+        payload: message,
+    };
+    packet.frame(smac, dmac)
+}

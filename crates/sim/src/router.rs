@@ -1,0 +1,152 @@
+//! A router: every host has all of it, so a packet passes any number of routers where it starts.
+
+use crate::{
+    bridge::Path,
+    icmp_error::Problem,
+    look::Side,
+    pipeline::{Outcome, Sim},
+    step::Step,
+};
+use flow::{DropReason, Rewrite, Verdict};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use std::net::{Ipv4Addr, Ipv6Addr};
+use topology::{Port, Router, Tag};
+
+/// Routers that one packet may pass.
+pub const DEVICES_MAX: u8 = 16;
+
+/// Where a packet stands: in a router, having come in at one of its interfaces.
+#[derive(Clone, Copy)]
+pub(crate) struct Visit<'a> {
+    pub router: &'a Router,
+    /// Interface it came in at.
+    pub inside: &'a Port,
+    /// Interface of the first router: the one the sender knows.
+    pub first: &'a Port,
+}
+
+impl<'a> Sim<'a> {
+    /// From the interface whose MAC a packet was sent to, to where the routers send it.
+    pub(crate) fn route(&mut self, first: &'a Port, mut path: Path<'a>) -> Outcome<Verdict> {
+        let mut inside = first;
+        for _ in 0..DEVICES_MAX {
+            let router = self.router_up(inside)?;
+            let visit = Visit {
+                router,
+                inside,
+                first,
+            };
+            let (out, next) = self.pass(&visit, &mut path)?;
+            if next.router().is_none() {
+                let rewrite = Rewrite {
+                    hops: path.hops,
+                    smac: out.mac,
+                    dmac: next.mac,
+                };
+                return self.leave(next, path, rewrite);
+            }
+            inside = next;
+        }
+        let step = || {
+            Step::port(
+                inside,
+                format!("more than {DEVICES_MAX} routers on the way"),
+            )
+        };
+        Err(self.drop(DropReason::TooManyDevices, inside.id.0, step))
+    }
+
+    /// The router of an interface, if both are up.
+    fn router_up(&mut self, inside: &'a Port) -> Outcome<&'a Router> {
+        self.look.tag(Tag::Port(inside.id));
+        let id = inside.router().map_or(inside.id.0, |r| r.0);
+        if !inside.admin_up {
+            let step = || Step::port(inside, "the interface is administratively down");
+            return Err(self.drop(DropReason::PortDown, inside.id.0, step));
+        }
+        if let Some(id) = inside.router() {
+            self.look.tag(Tag::Router(id));
+        }
+        let Some(router) = inside.router().and_then(|r| self.snapshot.router(r)) else {
+            let step = || Step::port(inside, "its router is not known");
+            return Err(self.drop(DropReason::RouterDown, id, step));
+        };
+        if !router.admin_up {
+            let step = || Step::router(router, "it is administratively down");
+            return Err(self.drop(DropReason::RouterDown, id, step));
+        }
+        Ok(router)
+    }
+
+    /// Through one router: out of which interface, to whose port.
+    fn pass(&mut self, visit: &Visit<'a>, path: &mut Path<'a>) -> Outcome<(&'a Port, &'a Port)> {
+        let router = visit.router;
+        self.answer_for_itself(visit, path)?;
+        self.check_martians(router)?;
+        if self.frame.ttl() <= path.hops.saturating_add(1) {
+            let problem = Problem::TtlExpired;
+            return Err(self.router_error(visit, problem, "the TTL is used up".to_owned()));
+        }
+        let Some(hop) = self.best_route(router) else {
+            let dst = self.look.address(Side::Dst);
+            return Err(self.router_error(visit, Problem::NoRoute, format!("no route to {dst}")));
+        };
+        let bridge = self.bridge_up(hop.bridge)?;
+        if self.frame.ip_len() > usize::from(bridge.mtu) {
+            let what = format!(
+                "larger than the MTU of {} bytes of {}",
+                bridge.mtu, bridge.id
+            );
+            return Err(self.router_error(visit, Problem::TooBig(bridge.mtu), what));
+        }
+        let next = hop.next.unwrap_or_else(|| self.look.address(Side::Dst));
+        self.look.tag(Tag::Neighbor(bridge.id, next));
+        let Some(port) = self.snapshot.port_by_address(bridge.id, next) else {
+            let what = format!("no port of network {} has {next}", bridge.id);
+            return Err(self.router_error(visit, Problem::NoNeighbor, what));
+        };
+        self.look
+            .step(|| Step::router(router, format!("to {next} via interface {}", hop.out.id)));
+        path.hops += 1;
+        path.mtu = path.mtu.min(bridge.mtu);
+        path.bridge = bridge;
+        Ok((hop.out, port))
+    }
+
+    /// Addresses that mean something on one link or one host only are not routed (RFC 1812, 5.3.7
+    /// and RFC 4291, 2.5).
+    fn check_martians(&mut self, router: &Router) -> Outcome<()> {
+        for side in [Side::Src, Side::Dst] {
+            if MARTIANS.iter().any(|net| self.look.address_in(side, net)) {
+                let ip = self.look.address(side);
+                let step = || Step::router(router, format!("{ip} is not to be routed"));
+                return Err(self.drop(DropReason::MartianAddress, router.id.0, step));
+            }
+        }
+        Ok(())
+    }
+}
+
+const fn v4(a: u8, b: u8, len: u8) -> IpNet {
+    IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::new(a, b, 0, 0), len))
+}
+
+const fn v6(a: u16, f: u16, len: u8) -> IpNet {
+    IpNet::V6(Ipv6Net::new_assert(
+        Ipv6Addr::new(a, 0, 0, 0, 0, f, 0, 0),
+        len,
+    ))
+}
+
+const MARTIANS: [IpNet; 10] = [
+    v4(0, 0, 8),
+    v4(127, 0, 8),
+    v4(169, 254, 16),
+    v4(224, 0, 4),
+    v4(240, 0, 4),
+    v6(0, 0, 96),
+    v6(0, 0xffff, 96),
+    v6(0xfe80, 0, 10),
+    v6(0xfec0, 0, 10),
+    v6(0xff00, 0, 8),
+];

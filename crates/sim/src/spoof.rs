@@ -1,0 +1,121 @@
+//! A VM speaks for itself only: its MACs, its addresses, and no roles that are not its.
+
+use crate::{
+    look::Side,
+    pipeline::{Outcome, Sim},
+    step::Step,
+};
+use flow::{DropReason, Verdict};
+use ipnet::IpNet;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use topology::{Family, Port};
+use wire::{Mac, icmp6, protocol};
+
+impl Sim<'_> {
+    /// The source MAC is one that this port may use. Port security off allows every station's.
+    pub(crate) fn check_mac(&mut self, port: &Port) -> Outcome<Mac> {
+        let mac = self.look.smac();
+        if mac.is_multicast() || mac.is_zero() || (port.security.is_some() && !has_mac(port, mac)) {
+            let step = || Step::port(port, format!("{mac} is not its MAC"));
+            return Err(self.drop(DropReason::SpoofedMac, port.id.0, step));
+        }
+        Ok(mac)
+    }
+
+    /// The sources of an IP packet are the port's own.
+    pub(crate) fn check_source(&mut self, port: &Port) -> Outcome<()> {
+        let mac = self.check_mac(port)?;
+        if port.security.is_none() {
+            return Ok(());
+        }
+        let own = sources(port, mac).any(|net| self.look.address_in(Side::Src, &net));
+        if own || self.has_no_address_yet() {
+            return Ok(());
+        }
+        let src = self.look.address(Side::Src);
+        let step = || Step::port(port, format!("{src} from {mac} is not its address"));
+        Err(self.drop(DropReason::SpoofedIp, port.id.0, step))
+    }
+
+    /// Packets that a host may send before it has an address: requests for one, and what
+    /// duplicate address detection needs (RFC 4862, 5.4).
+    fn has_no_address_yet(&mut self) -> bool {
+        const LISTENER_REPORTS: (u8, u8) = (icmp6::MLD_REPORT, icmp6::MLD_DONE);
+        match self.look.family() {
+            Some(Family::V4) => {
+                self.is_dhcp_request()
+                    && self
+                        .look
+                        .address_is(Side::Src, IpAddr::V4(Ipv4Addr::UNSPECIFIED))
+            }
+            _ => {
+                let allowed = self.look.icmp_is(icmp6::NEIGHBOR_SOLICITATION, None)
+                    || self.look.icmp_is(icmp6::MLD2_REPORT, None)
+                    || self
+                        .look
+                        .icmp_type_in(LISTENER_REPORTS.0, LISTENER_REPORTS.1);
+                allowed
+                    && self
+                        .look
+                        .address_is(Side::Src, IpAddr::V6(Ipv6Addr::UNSPECIFIED))
+            }
+        }
+    }
+
+    /// A DHCPv4 client's message to servers.
+    pub(crate) fn is_dhcp_request(&mut self) -> bool {
+        self.look.family() == Some(Family::V4) && self.is_udp(68, 67)
+    }
+
+    /// A VM does not hand out addresses.
+    pub(crate) fn check_role(&mut self, port: &Port) -> Outcome<()> {
+        if port.security.is_none() {
+            return Ok(());
+        }
+        let serves = match self.look.family() {
+            Some(Family::V4) => self.is_udp(67, 68),
+            _ => self.is_udp(547, 546),
+        };
+        if serves {
+            let step = || Step::port(port, "it answers DHCP requests");
+            return Err(self.drop(DropReason::DhcpServer, port.id.0, step));
+        }
+        Ok(())
+    }
+
+    /// A UDP packet, not an ICMP error about one, between these ports.
+    fn is_udp(&mut self, sport: u16, dport: u16) -> bool {
+        self.look.proto() == protocol::UDP
+            && !self.look.is_icmp_error()
+            && self.look.port_in(Side::Src, sport, sport)
+            && self.look.port_in(Side::Dst, dport, dport)
+    }
+
+    /// ARP and neighbour discovery: whether `mac` may speak for `ip` at this port.
+    pub(crate) fn may_speak_for(&self, port: &Port, mac: Mac, ip: IpAddr) -> bool {
+        port.security.is_none() || sources(port, mac).any(|net| net.contains(&ip))
+    }
+
+    /// A frame that lies in its body; dropped alone.
+    pub(crate) fn lie(&mut self, reason: DropReason, port: &Port, what: &'static str) -> Verdict {
+        self.refuse(reason, port.id.0, None, || Step::port(port, what))
+    }
+}
+
+fn has_mac(port: &Port, mac: Mac) -> bool {
+    let pairs = port.security.iter().flat_map(|s| &s.pairs);
+    port.mac == mac || pairs.map(|p| p.mac).any(|m| m == mac)
+}
+
+/// Addresses that a port may use with one of its MACs.
+fn sources(port: &Port, mac: Mac) -> impl Iterator<Item = IpNet> + '_ {
+    let own = (port.mac == mac).then_some(port.addresses.iter());
+    let pairs = port
+        .security
+        .iter()
+        .flat_map(|s| &s.pairs)
+        .filter(move |p| p.mac == mac);
+    let link_local = has_mac(port, mac).then(|| IpNet::from(IpAddr::V6(mac.link_local())));
+    let own = own.into_iter().flatten().map(|a| IpNet::from(a.ip));
+    own.chain(pairs.map(|p| p.net)).chain(link_local)
+}

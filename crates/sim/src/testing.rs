@@ -1,0 +1,16 @@
+//! Topologies and packets for tests, of this crate and of others.
+//!
+//! [`World`] builds a topology by hand; [`Dice`] makes random ones, and random packets and changes
+//! that are likely to matter in them, from a seed.
+
+mod dice;
+mod frames;
+mod random;
+mod town;
+mod world;
+
+pub use dice::Dice;
+pub use frames::{Frame, Payload, key_of};
+pub use random::{random_change, random_frame, random_world};
+pub use town::{Town, Vm};
+pub use world::{World, mac, rule};

@@ -1,0 +1,1 @@
+//! Single packets in a small town, and what becomes of them.
