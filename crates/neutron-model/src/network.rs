@@ -1,0 +1,77 @@
+//! Network: a bridge, unless it is of type `uplink`.
+
+use crate::{
+    Op, Refusal, State,
+    plan::{check_fixed, check_unused},
+};
+use api::neutron::{Kind, Network, NetworkType, Resource};
+use topology::{Bridge, BridgeId, Object, ObjectId, SubnetId};
+use uuid::Uuid;
+
+/// MTU of a network whose body names none.
+const DEFAULT_MTU: u16 = 1450;
+/// Smallest MTU of IPv4 (RFC 791).
+const LEAST_MTU: u16 = 68;
+
+pub(crate) fn put(network: &Network, state: &State) -> Result<Vec<Op>, Refusal> {
+    let held = state.neutron.network(network.id);
+    check_fixed(
+        "provider:network_type",
+        held.map(is_uplink),
+        is_uplink(network),
+    )?;
+    let mtu = mtu(network)?;
+    let mut ops = vec![Op::Keep(Resource::Network(network.clone()))];
+    if is_uplink(network) {
+        return Ok(ops);
+    }
+    let id = BridgeId(network.id);
+    let flood_key = match state.key_of(ObjectId::Bridge(id)) {
+        Some(key) => key,
+        None => {
+            let key = state.keys.next()?;
+            ops.push(Op::KeyTaken(key));
+            key
+        }
+    };
+    ops.push(Op::Put(Object::Bridge(Bridge {
+        id,
+        name: network.name.clone(),
+        admin_up: network.admin_state_up,
+        mtu,
+        flood_key,
+    })));
+    Ok(ops)
+}
+
+/// Ports keep a network from being deleted; subnets go with it.
+pub(crate) fn delete(id: Uuid, state: &State) -> Result<Vec<Op>, Refusal> {
+    let name = (Kind::Network, id);
+    check_unused(name, Kind::Port, state)?;
+    check_unused(name, Kind::FloatingIp, state)?;
+    let mut ops = Vec::new();
+    for subnet in state.neutron.referrers(name, Kind::Subnet) {
+        ops.push(Op::Forget(Kind::Subnet, subnet));
+        ops.push(Op::Delete(ObjectId::Subnet(SubnetId(subnet))));
+    }
+    ops.push(Op::Forget(Kind::Network, id));
+    ops.push(Op::Delete(ObjectId::Bridge(BridgeId(id))));
+    Ok(ops)
+}
+
+/// Networks of type `uplink` are outside: they have no bridge, nor have their subnets and ports
+/// anything in the topology.
+pub(crate) fn is_uplink(network: &Network) -> bool {
+    network.network_type == Some(NetworkType::Uplink)
+}
+
+fn mtu(network: &Network) -> Result<u16, Refusal> {
+    match network.mtu {
+        None | Some(0) => Ok(DEFAULT_MTU),
+        Some(mtu) if mtu < LEAST_MTU => Err(Refusal::invalid(
+            "mtu",
+            format!("at least {LEAST_MTU} is wanted"),
+        )),
+        Some(mtu) => Ok(mtu),
+    }
+}

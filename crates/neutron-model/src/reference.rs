@@ -1,0 +1,92 @@
+//! Which fields of a resource name another.
+
+use crate::router_interface;
+use api::neutron::{Kind, Resource};
+use uuid::Uuid;
+
+/// A field that names a resource.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reference {
+    /// The field.
+    pub property: String,
+    /// Kind of what it names.
+    pub kind: Kind,
+    /// Id of what it names.
+    pub id: Uuid,
+}
+
+impl Reference {
+    fn new(property: impl Into<String>, kind: Kind, id: Uuid) -> Self {
+        Self {
+            property: property.into(),
+            kind,
+            id,
+        }
+    }
+
+    /// What it names.
+    pub fn target(&self) -> (Kind, Uuid) {
+        (self.kind, self.id)
+    }
+}
+
+/// Every reference of a resource that must lead somewhere. A router's gateway is none: Neutron
+/// makes router and gateway port at once, and their requests come in either order.
+pub(crate) fn references(resource: &Resource) -> Vec<Reference> {
+    match resource {
+        Resource::Network(_) | Resource::SecurityGroup(_) | Resource::Router(_) => Vec::new(),
+        Resource::Subnet(subnet) => {
+            vec![Reference::new(
+                "network_id",
+                Kind::Network,
+                subnet.network_id,
+            )]
+        }
+        Resource::SecurityGroupRule(rule) => {
+            let own = Reference::new(
+                "security_group_id",
+                Kind::SecurityGroup,
+                rule.security_group_id,
+            );
+            let remote = rule
+                .remote_group_id
+                .map(|id| Reference::new("remote_group_id", Kind::SecurityGroup, id));
+            [own].into_iter().chain(remote).collect()
+        }
+        Resource::Port(port) => {
+            let mut all = vec![Reference::new("network_id", Kind::Network, port.network_id)];
+            all.extend(port.fixed_ips.iter().enumerate().map(|(i, ip)| {
+                Reference::new(
+                    format!("fixed_ips[{i}].subnet_id"),
+                    Kind::Subnet,
+                    ip.subnet_id,
+                )
+            }));
+            all.extend(port.security_groups.iter().enumerate().map(|(i, id)| {
+                Reference::new(format!("security_groups[{i}]"), Kind::SecurityGroup, *id)
+            }));
+            all.extend(
+                router_interface::router_of(port)
+                    .map(|id| Reference::new("device_id", Kind::Router, id)),
+            );
+            all
+        }
+        Resource::FloatingIp(fip) => {
+            let network = fip.floating_network_id;
+            let mut all = vec![Reference::new(
+                "floating_network_id",
+                Kind::Network,
+                network,
+            )];
+            all.extend(
+                fip.router_id
+                    .map(|id| Reference::new("router_id", Kind::Router, id)),
+            );
+            all.extend(
+                fip.port_id
+                    .map(|id| Reference::new("port_id", Kind::Port, id)),
+            );
+            all
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Subnet: a subnet of the bridge.
+
+use crate::{
+    Op, Refusal, State, network,
+    plan::{check_fixed, check_unused},
+};
+use api::neutron::{Ipv6Mode, Kind, Resource, Route, Subnet};
+use ipnet::IpNet;
+use std::net::IpAddr;
+use topology::{BridgeId, HostRoute, Object, ObjectId, SubnetId};
+use uuid::Uuid;
+
+pub(crate) fn put(subnet: &Subnet, state: &State) -> Result<Vec<Op>, Refusal> {
+    let held = state.neutron.subnet(subnet.id);
+    check_fixed("network_id", held.map(|s| s.network_id), subnet.network_id)?;
+    check(subnet)?;
+    let mut ops = vec![Op::Keep(Resource::Subnet(subnet.clone()))];
+    if !state
+        .neutron
+        .network(subnet.network_id)
+        .is_some_and(network::is_uplink)
+    {
+        ops.push(Op::Put(Object::Subnet(translate(subnet))));
+    }
+    Ok(ops)
+}
+
+pub(crate) fn delete(id: Uuid, state: &State) -> Result<Vec<Op>, Refusal> {
+    check_unused((Kind::Subnet, id), Kind::Port, state)?;
+    let object = ObjectId::Subnet(SubnetId(id));
+    Ok(vec![Op::Forget(Kind::Subnet, id), Op::Delete(object)])
+}
+
+fn translate(subnet: &Subnet) -> topology::Subnet {
+    topology::Subnet {
+        id: SubnetId(subnet.id),
+        bridge: BridgeId(subnet.network_id),
+        cidr: subnet.cidr.trunc(),
+        gateway: subnet.gateway_ip,
+        dhcp: subnet.enable_dhcp,
+        dns: subnet.dns_nameservers.clone(),
+        host_routes: subnet.host_routes.iter().map(host_route).collect(),
+        ipv6_mode: mode(subnet),
+    }
+}
+
+fn host_route(route: &Route) -> HostRoute {
+    HostRoute {
+        destination: route.destination.trunc(),
+        nexthop: route.nexthop,
+    }
+}
+
+/// What this network advertises. An address mode without an RA mode says that a router outside
+/// advertises, so this network does not.
+fn mode(subnet: &Subnet) -> Option<topology::Ipv6Mode> {
+    subnet.ipv6_ra_mode.map(|mode| match mode {
+        Ipv6Mode::Slaac => topology::Ipv6Mode::Slaac,
+        Ipv6Mode::Dhcpv6Stateless => topology::Ipv6Mode::Dhcpv6Stateless,
+        Ipv6Mode::Dhcpv6Stateful => topology::Ipv6Mode::Dhcpv6Stateful,
+    })
+}
+
+fn check(subnet: &Subnet) -> Result<(), Refusal> {
+    let version = if subnet.cidr.addr().is_ipv4() { 4 } else { 6 };
+    if subnet.ip_version.is_some_and(|v| v != version) {
+        let message = format!("cidr {} is of IP version {version}", subnet.cidr);
+        return Err(Refusal::invalid("ip_version", message));
+    }
+    if subnet.cidr != subnet.cidr.trunc() {
+        let message = format!("{} has host bits set", subnet.cidr);
+        return Err(Refusal::invalid("cidr", message));
+    }
+    let same = |property: &str, ip: IpAddr| same_family(property, subnet.cidr, ip);
+    subnet
+        .gateway_ip
+        .map_or(Ok(()), |ip| same("gateway_ip", ip))?;
+    for (i, route) in subnet.host_routes.iter().enumerate() {
+        same(
+            &format!("host_routes[{i}].destination"),
+            route.destination.addr(),
+        )?;
+        same(&format!("host_routes[{i}].nexthop"), route.nexthop)?;
+    }
+    for (i, pool) in subnet.allocation_pools.iter().enumerate() {
+        same(&format!("allocation_pools[{i}].start"), pool.start)?;
+        same(&format!("allocation_pools[{i}].end"), pool.end)?;
+    }
+    let modes = [
+        ("ipv6_ra_mode", subnet.ipv6_ra_mode),
+        ("ipv6_address_mode", subnet.ipv6_address_mode),
+    ];
+    match modes
+        .iter()
+        .find(|(_, mode)| version == 4 && mode.is_some())
+    {
+        Some((property, _)) => Err(Refusal::invalid(*property, "the subnet is of IP version 4")),
+        None => Ok(()),
+    }
+}
+
+fn same_family(property: &str, cidr: IpNet, ip: IpAddr) -> Result<(), Refusal> {
+    if cidr.addr().is_ipv4() == ip.is_ipv4() {
+        return Ok(());
+    }
+    Err(Refusal::invalid(
+        property,
+        format!("{ip} is not of the IP version of {cidr}"),
+    ))
+}
