@@ -20,6 +20,9 @@ enum state { STATE_FORWARD = 0, STATE_REPLY = 1 };
 #define MARK_TO_PORT 0x40000000u
 #define MARK_IFINDEX 0x3fffffffu
 
+/* IPv6 extension headers that are followed in one packet. */
+#define EXTENSIONS_MAX 6
+
 #define MASKS_MAX 32
 #define ACTIONS_MAX 65536
 

@@ -31,7 +31,6 @@
 #define EXT_ROUTING 43
 #define EXT_FRAGMENT 44
 #define EXT_DESTINATION 60
-#define EXTENSIONS_MAX 6
 
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02

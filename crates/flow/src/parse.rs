@@ -161,6 +161,7 @@ impl Parsed {
 
     /// Follows extension headers; leaves the protocol and the transport offset behind them.
     fn extensions(&mut self, packet: &[u8]) -> Result<(), DropReason> {
+        let mut fragmented = false;
         for index in 0..EXTENSIONS_MAX {
             let kind = self.key.proto;
             if !is_extension(kind) {
@@ -170,7 +171,7 @@ impl Parsed {
             let followed = match kind {
                 HOP_BY_HOP => index == 0,
                 ROUTING => header[3] == 0,
-                FRAGMENT => self.fragment.is_none(),
+                FRAGMENT => !std::mem::replace(&mut fragmented, true),
                 _ => true,
             };
             require(followed, DropReason::ExtensionHeaders)?;

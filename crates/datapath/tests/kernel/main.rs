@@ -3,5 +3,6 @@
 mod forwarding;
 mod frames;
 mod net;
+mod parsing;
 mod pipeline;
 mod world;

@@ -72,7 +72,7 @@ impl World {
 
     /// Hands a frame to `inject`.
     pub fn inject(&mut self, mark: u32, gso_size: u32, frame: &[u8]) -> Fate {
-        let before = self.drops();
+        let before = self.drop_counts();
         let entry = Entry::Injected { mark, gso_size };
         let done = self.datapath.as_mut().unwrap().rehearse(entry, frame).unwrap();
         let Rehearsal { redirected, frame, .. } = done;
@@ -87,13 +87,19 @@ impl World {
             self.last_upcall = Some(up);
             return Fate::Up(why);
         }
-        let after = self.drops();
-        let new: Vec<_> = after.iter().filter(|d| !before.contains(d)).collect();
-        assert_eq!(new.len(), 1, "a frame vanished or was counted twice: {new:?}");
-        Fate::Dropped(DropReason::from_number(new[0].1).unwrap())
+        Fate::Dropped(self.new_drop(&before))
     }
 
-    fn drops(&self) -> BTreeSet<(u32, u32, u64)> {
+    /// The reason of the one frame that was dropped since `before`.
+    pub fn new_drop(&self, before: &BTreeSet<(u32, u32, u64)>) -> DropReason {
+        let after = self.drop_counts();
+        let new: Vec<_> = after.difference(before).collect();
+        assert_eq!(new.len(), 1, "a frame vanished or was counted twice: {new:?}");
+        DropReason::from_number(new[0].1).unwrap()
+    }
+
+    /// Drop counters by port, reason and packets.
+    pub fn drop_counts(&self) -> BTreeSet<(u32, u32, u64)> {
         let all = self.table.maps().drops().unwrap();
         all.into_iter().map(|(k, c)| (k.in_port, k.reason, c.packets)).collect()
     }
