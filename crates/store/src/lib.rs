@@ -1,52 +1,72 @@
-//! A small durable key-value store with etcd's shape: one global revision, transactions that name
-//! the revisions they were planned against, and watches from a revision.
+//! The store of the cluster: keys with revisions, transactions, watches.
 //!
-//! Calls block. Whoever lives in an async world calls them from a blocking thread.
+//! The shape is etcd's. There is one revision for the whole store; each transaction that changes
+//! something makes it one larger, and a key remembers the revision that wrote it. [`MemoryStore`]
+//! forgets everything when it goes; [`FileStore`] is durable before it answers. Both pass the same
+//! tests. All calls block; an async program makes them on a thread of its own.
 #![forbid(unsafe_code)]
 
-mod error;
 mod file;
 mod log;
-mod mem;
-#[cfg(test)]
-mod suite;
+mod memory;
 mod transaction;
+mod watch;
 
-pub use error::{CommitError, OpenError, ReadError, WatchError};
-pub use file::FileStore;
-pub use log::{EVENTS_MAX, Event, Watch};
-pub use mem::MemStore;
-pub use transaction::{Compare, Transaction, Write};
+pub use file::{FileStore, OpenError};
+pub use log::LOG_EVENTS_MAX;
+pub use memory::MemoryStore;
+pub use transaction::{CommitError, Transaction};
+pub use watch::{Event, Watch, WatchError};
 
-/// Number of a commit: the first is 1, each one is one more.
+/// Revision of the store. 0 is the empty store.
 pub type Revision = u64;
 
-/// A stored value and the commit that wrote it.
+/// A key with its value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// Its key.
+    /// The key.
     pub key: String,
-    /// Its bytes.
+    /// The value.
     pub value: Vec<u8>,
-    /// The commit that wrote it.
+    /// Revision that wrote it.
     pub revision: Revision,
 }
 
-/// Where the cluster keeps what must survive.
+/// Entries of one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scan {
+    /// Revision of the store at that moment. To see what follows, watch from the next one.
+    pub revision: Revision,
+    /// The entries by key.
+    pub entries: Vec<Entry>,
+}
+
+/// The store could not be read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("store: {doing}: {reason}")]
+pub struct StoreError {
+    /// What was being done.
+    pub doing: &'static str,
+    /// Why it failed, in the words of whoever did it.
+    pub reason: String,
+}
+
+/// A transactional key-value store with revisions.
 pub trait Store: Send + Sync {
-    /// The last commit; 0 before the first.
-    fn revision(&self) -> Result<Revision, ReadError>;
-
     /// One entry.
-    fn get(&self, key: &str) -> Result<Option<Entry>, ReadError>;
+    fn get(&self, key: &str) -> Result<Option<Entry>, StoreError>;
 
-    /// All entries whose key starts with `prefix`, by key, and the revision they were read at.
-    fn scan(&self, prefix: &str) -> Result<(Vec<Entry>, Revision), ReadError>;
+    /// All entries whose key starts with a prefix, by key.
+    fn scan(&self, prefix: &str) -> Result<Scan, StoreError>;
 
-    /// Carries out all writes or none. Durable when it returns.
-    fn commit(&self, transaction: Transaction) -> Result<Revision, CommitError>;
+    /// Carries a transaction out as a whole, or not at all if an expected revision is not found.
+    /// What it wrote survives a crash of the machine once this returns, if the store is one that
+    /// survives. Returns the revision of the store after it.
+    fn commit(&self, transaction: &Transaction) -> Result<Revision, CommitError>;
 
-    /// Everything written under `prefix` after `from`, as it happens. The last [`EVENTS_MAX`] events
-    /// are remembered; further back is [`WatchError::Compacted`], and the caller scans again.
+    /// What is written below a prefix from a revision on, that revision included.
     fn watch(&self, prefix: &str, from: Revision) -> Result<Watch, WatchError>;
 }
+
+#[cfg(test)]
+mod conformance;

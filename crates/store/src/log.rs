@@ -1,80 +1,91 @@
-//! The last events, and those who wait for the next ones.
+//! The latest events, in memory, for watches.
 
-use crate::{Revision, Transaction, WatchError, Write};
+use crate::{Event, Revision};
 use std::{
     collections::VecDeque,
-    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-/// Events a store remembers for watches that start late, and that a slow watch may fall behind
-/// before it is ended.
-pub const EVENTS_MAX: usize = 16_384;
+/// Events that a log keeps. A watch that falls further behind is told so and must scan again.
+pub const LOG_EVENTS_MAX: usize = 65_536;
 
-/// One write of one commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// The commit.
-    pub revision: Revision,
-    /// What it wrote.
-    pub write: Write,
+/// Events by revision, oldest first.
+#[derive(Debug)]
+pub(crate) struct Log {
+    state: Mutex<State>,
+    grown: Condvar,
 }
 
-/// The receiving end of a watch. It ends when the store goes away or the watcher falls more than
-/// [`EVENTS_MAX`] events behind; the watcher then scans and watches again.
-pub type Watch = Receiver<Event>;
-
-#[derive(Debug, Default)]
-pub(crate) struct Log {
-    /// Revision before the first remembered event.
-    base: Revision,
+#[derive(Debug)]
+struct State {
     events: VecDeque<Event>,
-    watchers: Vec<(String, SyncSender<Event>)>,
+    /// Every event from this revision on is here.
+    oldest: Revision,
+    /// Revision of the store.
+    latest: Revision,
 }
 
 impl Log {
-    /// A log of a store that stands at `revision`.
-    pub(crate) fn starting_at(revision: Revision) -> Self {
+    /// The log of a store at a revision; what was before is not known.
+    pub fn new(latest: Revision) -> Self {
+        let state = State {
+            events: VecDeque::new(),
+            oldest: latest + 1,
+            latest,
+        };
         Self {
-            base: revision,
-            ..Self::default()
+            state: Mutex::new(state),
+            grown: Condvar::new(),
         }
     }
 
-    pub(crate) fn append(&mut self, revision: Revision, transaction: Transaction) {
-        for write in transaction.writes {
-            let event = Event { revision, write };
-            self.watchers
-                .retain(|(prefix, out)| !lost(prefix, out, &event));
-            self.events.push_back(event);
-            if self.events.len() > EVENTS_MAX {
-                self.base = self.events.pop_front().map_or(self.base, |e| e.revision);
+    pub fn oldest(&self) -> Revision {
+        self.lock().oldest
+    }
+
+    /// Adds the events of one revision.
+    pub fn append(&self, revision: Revision, events: Vec<Event>) {
+        let mut state = self.lock();
+        state.latest = revision;
+        state.events.extend(events);
+        while state.events.len() > LOG_EVENTS_MAX {
+            // a revision goes as a whole: half of one would look like all of it
+            let Some(first) = state.events.front().map(|e| e.revision) else {
+                break;
+            };
+            while state.events.front().is_some_and(|e| e.revision == first) {
+                state.events.pop_front();
             }
+            state.oldest = first + 1;
         }
+        drop(state);
+        self.grown.notify_all();
     }
 
-    pub(crate) fn watch(&mut self, prefix: &str, from: Revision) -> Result<Watch, WatchError> {
-        if from < self.base {
-            return Err(WatchError::Compacted {
-                from,
-                oldest: self.base,
-            });
+    /// The events from a revision on and the revision they lead to; waits for the first one.
+    /// `Err` is the oldest revision that is known, if `from` is older.
+    pub fn read(
+        &self,
+        from: Revision,
+        limit: Duration,
+    ) -> Result<(Revision, Vec<Event>), Revision> {
+        let waiting = |state: &mut State| state.latest < from;
+        let guard = self.lock();
+        let (state, _) = self
+            .grown
+            .wait_timeout_while(guard, limit, waiting)
+            .unwrap_or_else(PoisonError::into_inner);
+        if from < state.oldest {
+            return Err(state.oldest);
         }
-        let (out, watch) = sync_channel(EVENTS_MAX);
-        for event in self.events.iter().filter(|e| e.revision > from) {
-            lost(prefix, &out, event);
-        }
-        self.watchers.push((prefix.to_owned(), out));
-        Ok(watch)
+        let start = state.events.partition_point(|e| e.revision < from);
+        let events = state.events.range(start..).cloned().collect();
+        Ok((state.latest.max(from - 1), events))
     }
-}
 
-/// Hands an event to a watcher; true when the watcher is gone or too far behind.
-fn lost(prefix: &str, out: &SyncSender<Event>, event: &Event) -> bool {
-    if !event.write.key().starts_with(prefix) {
-        return false;
-    }
-    match out.try_send(event.clone()) {
-        Ok(()) => false,
-        Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => true,
+    /// A panic while holding the lock leaves the state whole: nothing in here panics halfway.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -1,73 +1,74 @@
-//! Transactions: what must hold, and what to write then.
+//! A transaction: what must hold, and what is then written.
 
-use crate::Revision;
+use crate::{Revision, StoreError};
+use std::collections::BTreeMap;
 
-/// A key must have been written last by this commit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Compare {
-    /// The key.
-    pub key: String,
-    /// The commit; 0 = the key must be absent.
-    pub revision: Revision,
-}
-
-/// One write.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Write {
-    /// Set a key.
-    Put {
-        /// The key.
-        key: String,
-        /// Its bytes.
-        value: Vec<u8>,
-    },
-    /// Remove a key; no error if it is absent.
-    Delete {
-        /// The key.
-        key: String,
-    },
-}
-
-/// All or nothing. Later writes of a key win.
+/// Writes, each key at most once, under conditions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Transaction {
-    /// What must hold.
-    pub compares: Vec<Compare>,
-    /// What to write then.
-    pub writes: Vec<Write>,
+    pub(crate) expected: BTreeMap<String, Option<Revision>>,
+    pub(crate) writes: BTreeMap<String, Option<Vec<u8>>>,
 }
 
 impl Transaction {
-    /// Demands that `key` was written last by `revision` (0 = absent).
-    pub fn expect(mut self, key: impl Into<String>, revision: Revision) -> Self {
-        self.compares.push(Compare {
-            key: key.into(),
-            revision,
-        });
+    /// Only if this revision wrote the key; `None`: only if there is no such key.
+    pub fn expect(&mut self, key: impl Into<String>, revision: Option<Revision>) -> &mut Self {
+        self.expected.insert(key.into(), revision);
         self
     }
 
-    /// Sets a key.
-    pub fn put(mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) -> Self {
-        self.writes.push(Write::Put {
-            key: key.into(),
-            value: value.into(),
-        });
+    /// Gives a key a value. The last `put` or `delete` of a key counts.
+    pub fn put(&mut self, key: impl Into<String>, value: impl Into<Vec<u8>>) -> &mut Self {
+        self.writes.insert(key.into(), Some(value.into()));
         self
     }
 
-    /// Removes a key.
-    pub fn delete(mut self, key: impl Into<String>) -> Self {
-        self.writes.push(Write::Delete { key: key.into() });
+    /// Takes a key away; one that is not there is fine.
+    pub fn delete(&mut self, key: impl Into<String>) -> &mut Self {
+        self.writes.insert(key.into(), None);
         self
+    }
+
+    /// Nothing is written.
+    pub fn is_empty(&self) -> bool {
+        self.writes.is_empty()
     }
 }
 
-impl Write {
-    /// The key that is written.
-    pub fn key(&self) -> &str {
-        match self {
-            Write::Put { key, .. } | Write::Delete { key } => key,
+/// A transaction was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// A key was written by someone else meanwhile.
+    #[error("conflict on {key}: expected revision {expected:?}, found {found:?}")]
+    Conflict {
+        /// The key.
+        key: String,
+        /// Revision that was expected to have written it.
+        expected: Option<Revision>,
+        /// Revision that has.
+        found: Option<Revision>,
+    },
+    /// The store failed. Whether the transaction was carried out is not known.
+    #[error(transparent)]
+    Failed(#[from] StoreError),
+}
+
+impl Transaction {
+    /// Compares what is expected with what `find` says wrote a key.
+    pub(crate) fn check(
+        &self,
+        mut find: impl FnMut(&str) -> Result<Option<Revision>, StoreError>,
+    ) -> Result<(), CommitError> {
+        for (key, &expected) in &self.expected {
+            let found = find(key)?;
+            if found != expected {
+                return Err(CommitError::Conflict {
+                    key: key.clone(),
+                    expected,
+                    found,
+                });
+            }
         }
+        Ok(())
     }
 }
