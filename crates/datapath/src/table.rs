@@ -15,8 +15,6 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use topology::Tag;
 use uuid::Uuid;
 
-#[cfg(test)]
-mod tests;
 
 /// Decisions that make room at once when the table is full.
 const EVICTED_AT_ONCE: usize = 1024;

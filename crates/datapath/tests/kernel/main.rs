@@ -5,4 +5,7 @@ mod frames;
 mod net;
 mod parsing;
 mod pipeline;
+#[path = "../suite/mod.rs"]
+mod suite;
+mod table;
 mod world;

@@ -1,1 +1,0 @@
-//! The table over the fake maps.
