@@ -4,6 +4,7 @@ mod error;
 mod guard;
 mod network;
 mod process;
+mod report;
 mod stats;
 mod traffic;
 

@@ -1,22 +1,21 @@
 //! The network bench: ours and the kernel's own path, alternately, in one run.
 
 mod comparison;
+mod figures;
 mod kernel;
 mod measure;
 mod ours;
 mod pair;
-mod report;
 
-use crate::error::{BenchError, Context};
+use crate::{error::BenchError, report};
 use clap::Args;
 use comparison::{Builder, CALIBRATION, Comparison, PLAN, Site};
+use figures::Figures;
 use measure::{Effort, Measure};
 use pair::Pair;
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::File,
-    io::Write,
-    path::{Path, PathBuf},
+    path::PathBuf,
 };
 
 /// What the network bench is told.
@@ -49,7 +48,7 @@ pub fn run(options: &Options) -> Result<(), BenchError> {
     let effort = Effort {
         seconds: options.seconds,
     };
-    let mut figures = report::Figures::default();
+    let mut figures = Figures::default();
     for repeat in 0..options.repeats {
         eprintln!("pair {} of {}", repeat + 1, options.repeats);
         for comparison in &plan {
@@ -65,7 +64,7 @@ pub fn run(options: &Options) -> Result<(), BenchError> {
     options
         .json
         .as_ref()
-        .map_or(Ok(()), |path| write_json(path, &lines))
+        .map_or(Ok(()), |path| report::write_json(path, &lines))
 }
 
 fn build_all(
@@ -96,14 +95,4 @@ fn in_turn(
         let first = measure.take(theirs, effort)?;
         Ok((measure.take(ours, effort)?, first))
     }
-}
-
-fn write_json(path: &Path, lines: &[report::Line]) -> Result<(), BenchError> {
-    let what = || format!("write {}", path.display());
-    let mut file = File::create(path).context(what())?;
-    for line in lines {
-        let text = serde_json::to_string(line).expect("numbers and text always serialise");
-        writeln!(file, "{text}").context(what())?;
-    }
-    Ok(())
 }

@@ -1,9 +1,10 @@
-//! Figures as a table and as JSON lines.
+//! Pairs of figures and what they say.
 
 use super::{comparison::Comparison, measure::Measure};
-use crate::stats::Summary;
-use serde::Serialize;
-use std::fmt::Write;
+use crate::{
+    report::{Line, rounded},
+    stats::Summary,
+};
 
 /// All pairs of figures taken so far, in order of first appearance.
 #[derive(Debug, Default)]
@@ -17,31 +18,6 @@ struct Row {
     against: &'static str,
     measure: Measure,
     pairs: Vec<(f64, f64)>,
-}
-
-/// What is known about one measure on one path.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct Line {
-    /// What kind of path.
-    pub path: &'static str,
-    /// What was measured.
-    pub measure: &'static str,
-    /// What it was compared with.
-    pub against: &'static str,
-    /// Median of the pairs' ratios, ours to theirs.
-    pub ratio: f64,
-    /// Distance between the quartiles of the ratios.
-    pub spread: f64,
-    /// The quartiles.
-    pub quartiles: [f64; 2],
-    /// Median of our figures.
-    pub ours: f64,
-    /// Median of theirs.
-    pub theirs: f64,
-    /// What one unit of both is.
-    pub unit: &'static str,
-    /// How many pairs.
-    pub pairs: usize,
 }
 
 impl Figures {
@@ -90,33 +66,4 @@ impl Row {
             pairs: self.pairs.len(),
         }
     }
-}
-
-fn rounded(value: f64, scale: f64) -> f64 {
-    (value * scale).round() / scale
-}
-
-/// The lines for people.
-pub fn table(lines: &[Line]) -> String {
-    let mut out = format!(
-        "{:<8} {:<20} {:<23} {:>6} {:>15} {:>10} {:>10}\n",
-        "path", "measure", "against", "ratio", "quartiles", "ours", "theirs"
-    );
-    for line in lines {
-        let [lower, upper] = line.quartiles;
-        writeln!(
-            out,
-            "{:<8} {:<20} {:<23} {:>6.2} {:>15} {:>10.0} {:>10.0} {}",
-            line.path,
-            line.measure,
-            line.against,
-            line.ratio,
-            format!("({lower:.2}-{upper:.2})"),
-            line.ours,
-            line.theirs,
-            line.unit
-        )
-        .expect("writing to a string succeeds");
-    }
-    out
 }
