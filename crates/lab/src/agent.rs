@@ -85,7 +85,7 @@ fn configuration(host: &Host, socket: &Path) -> String {
     let shared = &host.shared;
     format!(
         "[host]\nname = \"{name}\"\nstate_dir = \"{state}\"\ntunnel_ip = \"{tunnel}\"\n\n\
-         [cluster]\naddress = \"{cluster}:{SYNC_PORT}\"\nsecret = \"{secret}\"\n\n\
+         [cluster]\naddress = [\"{cluster}:{SYNC_PORT}\"]\nsecret = \"{secret}\"\n\n\
          [datapath]\nconnections = {CONNECTIONS}\npin_dir = \"{BPFFS}/midonet/{prefix}{name}\"\n\n\
          [api]\nsocket = \"{socket}\"\n",
         name = host.name(),

@@ -9,11 +9,13 @@
 mod agent;
 mod cluster;
 pub mod demo;
+
 mod dhcp;
 mod error;
 mod host;
 mod http;
 mod netns;
+mod openstack;
 
 mod probe;
 mod process;
@@ -32,6 +34,7 @@ pub use host::Host;
 pub use http::{Http, Reply};
 pub use netns::Netns;
 
+pub use openstack::OpenStack;
 pub use probe::{Echo, Probe, Stream};
 pub use process::{Process, Program};
 pub use programs::program;

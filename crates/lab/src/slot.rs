@@ -3,7 +3,7 @@
 //! A slot is a number with a lock file. The lock goes with its process, however that ends, so a
 //! slot that can be locked has no owner, and what bears its name is left over.
 
-use crate::{LabError, Netns, error::Context, process, programs::ip};
+use crate::{LabError, Netns, error::Context, openstack, process, programs::ip};
 use std::{
     fs::{self, File},
     path::{Path, PathBuf},
@@ -86,7 +86,7 @@ impl Slot {
     /// What the names of its namespaces and pin folders begin with.
     pub(crate) fn prefix(&self) -> String {
         match self.number {
-            DEMO_SLOT => "mn-".to_owned(),
+            DEMO_SLOT => "mndemo-".to_owned(),
             number => format!("mnl{number}-"),
         }
     }
@@ -98,6 +98,7 @@ impl Slot {
 
     /// Ends the processes of this slot and removes everything that bears its name.
     pub(crate) fn sweep(&self) -> Result<(), LabError> {
+        openstack::stop(&self.dir)?;
         process::kill_recorded(&self.dir);
         let namespaces = Netns::list(&self.prefix());
         let mut ended = Vec::new();

@@ -78,6 +78,10 @@ impl Lab {
         Cluster::start(&self.shared, auth)
     }
 
+    pub(crate) fn slot(&self) -> &Slot {
+        &self.shared.slot
+    }
+
     /// Where the lab's files are: configurations, logs, stores.
     pub fn dir(&self) -> &Path {
         self.shared.slot.dir()
