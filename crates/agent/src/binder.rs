@@ -8,7 +8,11 @@ use crate::{
 };
 use datapath::{Maps, MapsError};
 use linux::{Link, LinkError, LinkEvent, LinkEvents, Netlink};
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use tokio::time::sleep;
+
+/// Time after which a tap that refused is tried again.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// Why the task ends, and the agent with it: a fresh one looks at everything anew.
 #[derive(Debug, thiserror::Error)]
@@ -65,6 +69,7 @@ impl<A: Attach, M: Maps> Binder<A, M> {
     async fn follow(&mut self) -> Result<std::convert::Infallible, BinderError> {
         let mut changed = self.shared.changed.subscribe();
         changed.mark_changed();
+        let mut settled = true;
         loop {
             tokio::select! {
                 event = self.events.next() => match event.ok_or(BinderError::EventsEnded)? {
@@ -80,8 +85,9 @@ impl<A: Attach, M: Maps> Binder<A, M> {
                     LinkEvent::Lost => self.list().await?,
                 },
                 _ = changed.changed() => {}
+                () = sleep(RETRY), if !settled => {}
             }
-            self.settle().await?;
+            settled = self.settle().await?;
         }
     }
 
@@ -97,17 +103,17 @@ impl<A: Attach, M: Maps> Binder<A, M> {
     }
 
     /// Brings taps, their MTUs and the ports' states to what they should be. Without a topology
-    /// everything stays as an earlier process left it.
-    async fn settle(&mut self) -> Result<(), BinderError> {
+    /// everything stays as an earlier process left it. False if a tap refused.
+    async fn settle(&mut self) -> Result<bool, BinderError> {
         let (snapshot, host) = {
             let world = self.shared.world();
             if !world.is_ready() {
-                return Ok(());
+                return Ok(true);
             }
             (world.snapshot().clone(), world.host().to_owned())
         };
         let wanted = bindings::wanted(&snapshot, &host, &self.shared.bindings(), &self.links);
-        self.plugger.reconcile(&wanted)?;
+        let settled = self.plugger.reconcile(&wanted)?;
         self.set_mtus(&wanted).await;
         self.shared.links.send_replace(self.links.clone());
         let up = ports_up(&snapshot, &host, self.shared.world().taps(), &self.links);
@@ -116,7 +122,7 @@ impl<A: Attach, M: Maps> Binder<A, M> {
             *held = up;
             changed
         });
-        Ok(())
+        Ok(settled)
     }
 
     /// Nova does not set the MTU of a tap for `vif_type` midonet; a VM that sends larger frames than

@@ -97,8 +97,12 @@ impl<M: Maps> Follower<M> {
         for address in self.addresses.iter().cycle() {
             let error = match Session::open(&self, address).await {
                 Ok(session) => {
-                    backoff.reset();
-                    session.follow().await
+                    let start = Instant::now();
+                    let error = session.follow().await;
+                    if start.elapsed() > SILENCE {
+                        backoff.reset();
+                    }
+                    error
                 }
                 Err(error) => error,
             };

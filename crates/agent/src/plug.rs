@@ -68,9 +68,9 @@ impl<A: Attach, M: Maps> Plugger<A, M> {
         }
     }
 
-    /// Makes the attached taps those of `wanted`. A tap that refuses is logged and left out; the
-    /// next change of anything tries it again.
-    pub fn reconcile(&mut self, wanted: &BTreeMap<u32, Plugged>) -> Result<(), MapsError> {
+    /// Makes the attached taps those of `wanted`. A tap that refuses is logged and left out; false
+    /// if there is one, so that it can be tried again.
+    pub fn reconcile(&mut self, wanted: &BTreeMap<u32, Plugged>) -> Result<bool, MapsError> {
         let current = self.shared.world().taps().clone();
         let gone = current
             .keys()
@@ -87,7 +87,8 @@ impl<A: Attach, M: Maps> Plugger<A, M> {
         }
         let mut world = self.shared.world();
         let keys = world.taps().values().map(|tap| tap.flood_key).collect();
-        world.set_flood_keys(&keys)
+        world.set_flood_keys(&keys)?;
+        Ok(world.taps().len() == wanted.len())
     }
 
     /// The world knows the port before its first frame comes up.

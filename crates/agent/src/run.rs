@@ -33,7 +33,7 @@ use tokio::{
 /// Time between two looks at the order of the decision table's classes.
 const UPKEEP: Duration = Duration::from_secs(10);
 
-/// Time a changed topology waits for more changes before it is saved.
+/// Time between two writes of the saved topology.
 const SAVE: Duration = Duration::from_secs(2);
 
 /// Frames of floods by the tunnel that may come up in a second, from all hosts together.
@@ -233,11 +233,10 @@ async fn advertise<M: Maps>(shared: Arc<Shared<M>>, injector: Injector) -> Resul
 async fn save_changes<M: Send + 'static>(shared: Arc<Shared<M>>) -> Result<(), RunError> {
     let mut changed = shared.changed.subscribe();
     while changed.changed().await.is_ok() {
-        sleep(SAVE).await;
-        changed.mark_unchanged();
         if let Err(error) = save(&shared).await {
             tracing::error!(%error, "topology not saved; a restart would need the cluster");
         }
+        sleep(SAVE).await;
     }
     Ok(())
 }

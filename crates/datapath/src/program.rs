@@ -59,7 +59,9 @@ impl Entry {
     /// Name of the program, and the `struct __sk_buff` to hand in.
     fn context(self) -> (&'static str, [u8; SK_BUFF]) {
         let mut context = [0; SK_BUFF];
-        let Entry::Injected { mark, gso_size } = self else { return (FROM_TUNNEL, context) };
+        let Entry::Injected { mark, gso_size } = self else {
+            return (FROM_TUNNEL, context);
+        };
         context[SK_BUFF_MARK..][..4].copy_from_slice(&mark.to_ne_bytes());
         context[SK_BUFF_GSO_SIZE..][..4].copy_from_slice(&gso_size.to_ne_bytes());
         (INJECT, context)
@@ -272,7 +274,11 @@ impl Datapath {
         })?;
         out.truncate(result.data_size_out as usize);
         let redirected = result.return_value == TC_ACT_REDIRECT;
-        Ok(Rehearsal { redirected, frame: out, duration: result.duration })
+        Ok(Rehearsal {
+            redirected,
+            frame: out,
+            duration: result.duration,
+        })
     }
 
     /// Removes everything: the program from all devices, all maps, the pin directory.
@@ -335,7 +341,9 @@ fn take_over(
         return Ok(false);
     }
     let link: SchedClassifierLink = FdLink::from(PinnedLink::from_pin(pin)?).try_into()?;
-    program.attach_to_link(link)?;
+    let held = program.attach_to_link(link)?;
+    // Only the pin shall hold the link: removing it must let the device go.
+    drop(program.take_link(held)?);
     let id = program.info()?.id();
     let (_, attached) = SchedClassifier::query_tcx(device, at)?;
     Ok(attached.iter().any(|p| p.id() == id))

@@ -54,7 +54,9 @@ pub fn ports<M: Maps>(shared: &Shared<M>) -> Result<Vec<api::agent::Port>, MapsE
             key: port.key,
             up: why.is_none(),
             why,
-            upcalls: ifindex.and_then(|tap| counters.get(&tap)).map_or(0, |count| count.upcalls),
+            upcalls: ifindex
+                .and_then(|tap| counters.get(&tap))
+                .map_or(0, |count| count.upcalls),
             ..unknown(port.id, name)
         })
     });
@@ -258,7 +260,11 @@ pub fn write_metrics<M: Maps>(shared: &Shared<M>, out: &mut Prometheus) -> Resul
     for ((port, reason), packets) in &sums {
         out.sample(&[("port", port), ("reason", reason)], packets);
     }
-    out.family("midonet_port_upcalls_total", "counter", "Frames from a port sent to the agent.");
+    out.family(
+        "midonet_port_upcalls_total",
+        "counter",
+        "Frames from a port sent to the agent.",
+    );
     for port in &ports {
         out.sample(&[("port", &port.port.to_string())], port.upcalls);
     }
