@@ -15,7 +15,6 @@ use std::collections::{BTreeSet, HashMap, VecDeque};
 use topology::Tag;
 use uuid::Uuid;
 
-
 /// Decisions that make room at once when the table is full.
 const EVICTED_AT_ONCE: usize = 1024;
 

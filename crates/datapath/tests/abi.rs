@@ -15,7 +15,10 @@ struct Claims {
 
 impl Claims {
     fn add(&mut self, name: String, value: u64, c: &str) {
-        let _ = writeln!(self.c, "  printf(\"{name} %llu\\n\", (unsigned long long)({c}));");
+        let _ = writeln!(
+            self.c,
+            "  printf(\"{name} %llu\\n\", (unsigned long long)({c}));"
+        );
         self.rust.insert(name, value);
     }
 }
@@ -76,9 +79,21 @@ fn claims() -> Claims {
         IDLE_OTHER_NS, IDLE_CLOSING_NS, REFRESH_NS, ABI
     }
     claims.add("MASKS_MAX".into(), MASKS_MAX as u64, "MASKS_MAX");
-    claims.add("UPCALL_DATA_MAX".into(), UPCALL_DATA_MAX as u64, "UPCALL_DATA_MAX");
-    claims.add("TUNNEL_KEY".into(), (1 << TUNNEL_KEY_BITS) - 1, "TUNNEL_KEY_MASK");
-    claims.add("EXTENSIONS_MAX".into(), flow::EXTENSIONS_MAX as u64, "EXTENSIONS_MAX");
+    claims.add(
+        "UPCALL_DATA_MAX".into(),
+        UPCALL_DATA_MAX as u64,
+        "UPCALL_DATA_MAX",
+    );
+    claims.add(
+        "TUNNEL_KEY".into(),
+        (1 << TUNNEL_KEY_BITS) - 1,
+        "TUNNEL_KEY_MASK",
+    );
+    claims.add(
+        "EXTENSIONS_MAX".into(),
+        flow::EXTENSIONS_MAX as u64,
+        "EXTENSIONS_MAX",
+    );
     let found_by_the_program = [
         (DropReason::Malformed, "MALFORMED"),
         (DropReason::BadChecksum, "BAD_CHECKSUM"),
@@ -112,7 +127,13 @@ fn both_sides_of_the_map_abi_agree() {
     );
     std::fs::write(&source, text).unwrap();
     let headers = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../bpf");
-    let built = Command::new("cc").arg("-I").arg(headers).arg(&source).arg("-o").arg(&probe).status();
+    let built = Command::new("cc")
+        .arg("-I")
+        .arg(headers)
+        .arg(&source)
+        .arg("-o")
+        .arg(&probe)
+        .status();
     assert!(built.unwrap().success(), "the probe does not compile");
     let said = String::from_utf8(Command::new(&probe).output().unwrap().stdout).unwrap();
     let c: Facts = said

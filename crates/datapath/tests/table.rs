@@ -38,20 +38,34 @@ fn the_fake_maps_pass_the_suite() {
 }
 
 fn numbered(number: u32) -> FlowKey {
-    let mut key = FlowKey { family: 4, ..FlowKey::default() };
+    let mut key = FlowKey {
+        family: 4,
+        ..FlowKey::default()
+    };
     key.src[12..].copy_from_slice(&number.to_be_bytes());
     key
 }
 
 fn plain() -> Compiled {
-    let action = bpf_abi::Action { kind: bpf_abi::ACTION_DROP, reason: 1, ..Default::default() };
-    Compiled { action, tags: BTreeSet::new(), cause: None }
+    let action = bpf_abi::Action {
+        kind: bpf_abi::ACTION_DROP,
+        reason: 1,
+        ..Default::default()
+    };
+    Compiled {
+        action,
+        tags: BTreeSet::new(),
+        cause: None,
+    }
 }
 
 #[test]
 fn a_full_table_lets_the_least_recently_hit_go() {
     let Fake(mut table) = fake();
-    let mask = Mask(FlowKey { src: [0xff; 16], ..FlowKey::default() });
+    let mask = Mask(FlowKey {
+        src: [0xff; 16],
+        ..FlowKey::default()
+    });
     for number in 0..ACTIONS_MAX - 1 {
         table.install(&numbered(number), &mask, plain()).unwrap();
     }
@@ -66,19 +80,32 @@ fn a_full_table_lets_the_least_recently_hit_go() {
         assert!(table.maps_mut().look_up(&numbered(number)).is_some());
     }
     assert!(table.len() < ACTIONS_MAX as usize);
-    assert!(used.iter().all(|key| table.maps_mut().look_up(key).is_some()), "the used ones stay");
+    assert!(
+        used.iter()
+            .all(|key| table.maps_mut().look_up(key).is_some()),
+        "the used ones stay"
+    );
     assert_eq!(table.maps().decisions().unwrap().len(), table.len());
 }
 
 #[test]
 fn a_slot_never_has_the_same_generation_twice() {
     let Fake(mut table) = fake();
-    let mask = Mask(FlowKey { src: [0xff; 16], ..FlowKey::default() });
+    let mask = Mask(FlowKey {
+        src: [0xff; 16],
+        ..FlowKey::default()
+    });
     let mut seen = HashSet::new();
     for round in 0..3 {
         for number in 0..200 {
             let reason = round as u8 + 1;
-            let compiled = Compiled { action: bpf_abi::Action { reason, ..plain().action }, ..plain() };
+            let compiled = Compiled {
+                action: bpf_abi::Action {
+                    reason,
+                    ..plain().action
+                },
+                ..plain()
+            };
             table.install(&numbered(number), &mask, compiled).unwrap();
         }
         for decision in table.decisions().unwrap() {

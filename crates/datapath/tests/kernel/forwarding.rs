@@ -36,7 +36,10 @@ fn tcp_transfer(from: &Net, to: &Net, address: &str, length: usize) {
             stream.set_read_timeout(Some(PATIENCE)).unwrap();
             let mut all = vec![0; length];
             stream.read_exact(&mut all).unwrap();
-            assert!(all.iter().enumerate().all(|(i, b)| *b == i as u8), "bytes changed on the way");
+            assert!(
+                all.iter().enumerate().all(|(i, b)| *b == i as u8),
+                "bytes changed on the way"
+            );
             stream.write_all(&(length as u64).to_be_bytes()).unwrap();
         });
         from.enter(|| {
@@ -55,7 +58,11 @@ fn tcp_transfer(from: &Net, to: &Net, address: &str, length: usize) {
 fn udp_echo(from: &Net, to: &Net, address: &str, size: usize) {
     let server = to.enter(|| UdpSocket::bind((address, 0)).unwrap());
     let target = server.local_addr().unwrap();
-    let any = if target.is_ipv4() { "0.0.0.0:0" } else { "[::]:0" };
+    let any = if target.is_ipv4() {
+        "0.0.0.0:0"
+    } else {
+        "[::]:0"
+    };
     let client = from.enter(|| UdpSocket::bind(any).unwrap());
     for socket in [&server, &client] {
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -87,8 +94,17 @@ impl OneHost {
         let taps = [host.index("tap-a"), host.index("tap-b")];
         let mut world = World::new();
         let datapath = world.datapath.as_mut().unwrap();
-        host.enter(|| taps.iter().for_each(|tap| datapath.attach_port(*tap, RATE).unwrap()));
-        Self { world, host, a, b, taps }
+        host.enter(|| {
+            taps.iter()
+                .for_each(|tap| datapath.attach_port(*tap, RATE).unwrap())
+        });
+        Self {
+            world,
+            host,
+            a,
+            b,
+            taps,
+        }
     }
 }
 
@@ -101,30 +117,56 @@ fn introduce(a: &Net, b: &Net) {
 
 #[test]
 fn vms_of_one_host_talk_by_decisions_alone() {
-    let OneHost { mut world, host: _host, a, b, taps } = OneHost::new();
+    let OneHost {
+        mut world,
+        host: _host,
+        a,
+        b,
+        taps,
+    } = OneHost::new();
     for (tap, other) in [(taps[0], taps[1]), (taps[1], taps[0])] {
         world.from_tap(tap, STATE_FORWARD, local(other));
-        world.from_tap(tap, STATE_REPLY, Action { flags: ACTION_REPLY, ..local(other) });
+        world.from_tap(
+            tap,
+            STATE_REPLY,
+            Action {
+                flags: ACTION_REPLY,
+                ..local(other)
+            },
+        );
     }
     for address in [B4, B6] {
         exchange(&a, &b, address);
         a.ping(address, 56);
         a.ping(address, 3000);
     }
-    let misses = world.upcalls.drain(1000, |f| assert_ne!(f.header.why, WHY_MISS));
+    let misses = world
+        .upcalls
+        .drain(1000, |f| assert_ne!(f.header.why, WHY_MISS));
     assert!(misses < 100, "only the VMs' own chatter comes up");
 }
 
 #[test]
 fn the_first_packet_of_every_kind_arrives_by_the_agent() {
-    let OneHost { world, host, a, b, taps } = OneHost::new();
+    let OneHost {
+        world,
+        host,
+        a,
+        b,
+        taps,
+    } = OneHost::new();
     let other = |tap| if tap == taps[0] { taps[1] } else { taps[0] };
-    with_agent(world, &host, |key| local(other(key.in_port)), || {
-        for address in [B4, B6] {
-            exchange(&a, &b, address);
-            a.ping(address, 56);
-        }
-    });
+    with_agent(
+        world,
+        &host,
+        |key| local(other(key.in_port)),
+        || {
+            for address in [B4, B6] {
+                exchange(&a, &b, address);
+                a.ping(address, 56);
+            }
+        },
+    );
 }
 
 /// Runs an agent that decides every packet by itself alone and sends it on, while `traffic` runs.
@@ -155,7 +197,10 @@ fn with_agent(
         finished.unwrap();
     });
     let infos = world.table.decisions().unwrap();
-    assert!(infos.iter().any(|d| d.action.packets > 1), "decisions are used: {infos:?}");
+    assert!(
+        infos.iter().any(|d| d.action.packets > 1),
+        "decisions are used: {infos:?}"
+    );
 }
 
 fn serve(world: &mut World, injector: &mut Injector, decide: &impl Fn(&FlowKey) -> Action) {
@@ -166,9 +211,20 @@ fn serve(world: &mut World, injector: &mut Injector, decide: &impl Fn(&FlowKey) 
             return;
         }
         let key = frame.header.key;
-        let track = if key.state == STATE_REPLY { ACTION_REPLY } else { ACTION_TRACK };
-        let action = Action { flags: track, ..decide(&key) };
-        let compiled = Compiled { action, tags: BTreeSet::new(), cause: None };
+        let track = if key.state == STATE_REPLY {
+            ACTION_REPLY
+        } else {
+            ACTION_TRACK
+        };
+        let action = Action {
+            flags: track,
+            ..decide(&key)
+        };
+        let compiled = Compiled {
+            action,
+            tags: BTreeSet::new(),
+            cause: None,
+        };
         world.table.install(&key, &Mask::exact(), compiled).unwrap();
         let outgoing = Outgoing {
             mark: MARK_FROM_PORT | key.in_port,
@@ -194,15 +250,28 @@ impl TunnelHost {
         vm.plug(&net, "tap", mac, addresses);
         net.ip("link add mn-vxlan type vxlan external dstport 4789");
         net.ip("link set mn-vxlan up");
-        Self { world: World::new(), tap: net.index("tap"), vm, net, underlay: underlay.parse().unwrap() }
+        Self {
+            world: World::new(),
+            tap: net.index("tap"),
+            vm,
+            net,
+            underlay: underlay.parse().unwrap(),
+        }
     }
 
     fn connect(&self, other: &TunnelHost) {
         let peer = other.net.path();
-        self.net.ip(&format!("link add under0 mtu 1550 type veth peer name under0 mtu 1550 netns {peer}"));
+        self.net.ip(&format!(
+            "link add under0 mtu 1550 type veth peer name under0 mtu 1550 netns {peer}"
+        ));
         for host in [self, other] {
-            let suffix = if host.underlay.is_ipv4() { "/24" } else { "/64 nodad" };
-            host.net.ip(&format!("address add {}{suffix} dev under0", host.underlay));
+            let suffix = if host.underlay.is_ipv4() {
+                "/24"
+            } else {
+                "/64 nodad"
+            };
+            host.net
+                .ip(&format!("address add {}{suffix} dev under0", host.underlay));
             host.net.ip("link set under0 up");
         }
     }
@@ -210,13 +279,23 @@ impl TunnelHost {
     /// Sends all from the VM to `key` at the other host, and takes what comes for our key.
     fn program(&mut self, key: u32, to: &TunnelHost, to_key: u32) {
         let device = self.net.index("mn-vxlan");
-        let Self { world, net, tap, underlay, .. } = self;
+        let Self {
+            world,
+            net,
+            tap,
+            underlay,
+            ..
+        } = self;
         let datapath = world.datapath.as_mut().unwrap();
         net.enter(|| {
             datapath.attach_port(*tap, RATE).unwrap();
             datapath.attach_tunnel(device, *underlay, RATE).unwrap();
         });
-        let v6 = if to.underlay.is_ipv6() { ACTION_REMOTE_V6 } else { 0 };
+        let v6 = if to.underlay.is_ipv6() {
+            ACTION_REMOTE_V6
+        } else {
+            0
+        };
         let remote = mapped(to.underlay);
         let action = |flags, vni| Action {
             kind: ACTION_TUNNEL,
@@ -227,7 +306,11 @@ impl TunnelHost {
             ..Action::default()
         };
         world.table.maps_mut().set_tunnel(key, *tap).unwrap();
-        world.table.maps_mut().set_peers(&BTreeSet::from([to.underlay])).unwrap();
+        world
+            .table
+            .maps_mut()
+            .set_peers(&BTreeSet::from([to.underlay]))
+            .unwrap();
         world.from_tap(*tap, STATE_FORWARD, action(ACTION_TRACK, to_key));
         world.from_tap(*tap, STATE_REPLY, action(ACTION_REPLY, to_key | VNI_REPLY));
     }
@@ -252,9 +335,15 @@ fn talk_across(underlay: [&str; 2]) {
     }
     // the second host has judged nothing: arrivals told it what is a reply
     let replies = two.world.table.maps().connections(1000).unwrap();
-    assert!(replies.iter().all(|(_, c)| c.state == STATE_REPLY), "{replies:?}");
+    assert!(
+        replies.iter().all(|(_, c)| c.state == STATE_REPLY),
+        "{replies:?}"
+    );
     let openings = one.world.table.maps().connections(1000).unwrap();
-    assert!(openings.iter().all(|(_, c)| c.state == STATE_FORWARD), "{openings:?}");
+    assert!(
+        openings.iter().all(|(_, c)| c.state == STATE_FORWARD),
+        "{openings:?}"
+    );
 }
 
 #[test]

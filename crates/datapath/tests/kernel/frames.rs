@@ -37,7 +37,10 @@ macro_rules! ip {
 /// A UDP datagram from A's MAC to B's.
 pub fn udp(src: (&str, u16), dst: (&str, u16), payload: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
-    ip!(src.0, dst.0).udp(src.1, dst.1).write(&mut out, payload).unwrap();
+    ip!(src.0, dst.0)
+        .udp(src.1, dst.1)
+        .write(&mut out, payload)
+        .unwrap();
     out
 }
 
@@ -65,8 +68,12 @@ pub fn tcp(src: (&str, u16), dst: (&str, u16), flags: u8) -> Vec<u8> {
 pub fn ping(src: &str, dst: &str, id: u16) -> Vec<u8> {
     let mut out = Vec::new();
     match src.parse().unwrap() {
-        IpAddr::V4(_) => ip!(src, dst).icmpv4_echo_request(id, 1).write(&mut out, b"ping"),
-        IpAddr::V6(_) => ip!(src, dst).icmpv6_echo_request(id, 1).write(&mut out, b"ping"),
+        IpAddr::V4(_) => ip!(src, dst)
+            .icmpv4_echo_request(id, 1)
+            .write(&mut out, b"ping"),
+        IpAddr::V6(_) => ip!(src, dst)
+            .icmpv6_echo_request(id, 1)
+            .write(&mut out, b"ping"),
     }
     .unwrap();
     out
@@ -76,8 +83,12 @@ pub fn ping(src: &str, dst: &str, id: u16) -> Vec<u8> {
 pub fn pong(src: &str, dst: &str, id: u16) -> Vec<u8> {
     let mut out = Vec::new();
     match src.parse().unwrap() {
-        IpAddr::V4(_) => ip!(src, dst).icmpv4_echo_reply(id, 1).write(&mut out, b"ping"),
-        IpAddr::V6(_) => ip!(src, dst).icmpv6_echo_reply(id, 1).write(&mut out, b"ping"),
+        IpAddr::V4(_) => ip!(src, dst)
+            .icmpv4_echo_reply(id, 1)
+            .write(&mut out, b"ping"),
+        IpAddr::V6(_) => ip!(src, dst)
+            .icmpv6_echo_reply(id, 1)
+            .write(&mut out, b"ping"),
     }
     .unwrap();
     out
@@ -89,7 +100,9 @@ pub fn raw_ip(src: &str, dst: &str, proto: u8, payload: &[u8]) -> Vec<u8> {
     match src.parse().unwrap() {
         IpAddr::V4(src) => {
             let total = (20 + payload.len() as u16).to_be_bytes();
-            frame.extend([8, 0, 0x45, 0, total[0], total[1], 0, 7, 0, 0, 64, proto, 0, 0]);
+            frame.extend([
+                8, 0, 0x45, 0, total[0], total[1], 0, 7, 0, 0, 64, proto, 0, 0,
+            ]);
             frame.extend(src.octets());
             frame.extend(v4(dst));
             frame.extend(payload);

@@ -16,7 +16,11 @@ impl Net {
     pub fn new() -> Self {
         let made = thread::spawn(|| {
             // SAFETY: no pointers; only this thread moves.
-            assert_eq!(unsafe { libc::unshare(libc::CLONE_NEWNET) }, 0, "needs root");
+            assert_eq!(
+                unsafe { libc::unshare(libc::CLONE_NEWNET) },
+                0,
+                "needs root"
+            );
             let file = File::open("/proc/thread-self/ns/net").unwrap();
             OwnedFd::from(file)
         });
@@ -70,10 +74,16 @@ impl Net {
         let [a, b, c, d, e, f] = mac;
         let mac = format!("{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{f:02x}");
         let vm = self.path();
-        host.ip(&format!("link add {tap} type veth peer name eth0 address {mac} netns {vm}"));
+        host.ip(&format!(
+            "link add {tap} type veth peer name eth0 address {mac} netns {vm}"
+        ));
         host.ip(&format!("link set {tap} up"));
         for address in addresses {
-            let prefix = if address.contains(':') { "64 nodad" } else { "24" };
+            let prefix = if address.contains(':') {
+                "64 nodad"
+            } else {
+                "24"
+            };
             self.ip(&format!("address add {address}/{prefix} dev eth0"));
         }
         self.ip("link set eth0 mtu 1450 up");

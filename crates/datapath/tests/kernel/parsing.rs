@@ -31,7 +31,12 @@ fn samples() -> Vec<Vec<u8>> {
         }
         frames.extend([datagram, segment]);
         for proto in [1, 2, 33, 47, 50, 51, 58, 59, 132, 136] {
-            frames.push(raw_ip(a, b, proto, &[8, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12]));
+            frames.push(raw_ip(
+                a,
+                b,
+                proto,
+                &[8, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12],
+            ));
         }
     }
     frames.extend(ipv4_samples());
@@ -61,7 +66,8 @@ fn ipv4_samples() -> Vec<Vec<u8>> {
 fn ipv6_headers() -> Vec<(u8, Vec<u8>)> {
     let plain = |next: u8| vec![next, 0, 1, 4, 0, 0, 0, 0];
     let routing = |next: u8, left: u8| vec![next, 0, 0, left, 0, 0, 0, 0];
-    let fragment = |next: u8, bits: u16| [&[next, 0][..], &bits.to_be_bytes(), &[0, 0, 0, 9]].concat();
+    let fragment =
+        |next: u8, bits: u16| [&[next, 0][..], &bits.to_be_bytes(), &[0, 0, 0, 9]].concat();
     vec![
         (0, plain(17)),
         (60, plain(17)),
@@ -77,16 +83,47 @@ fn ipv6_headers() -> Vec<(u8, Vec<u8>)> {
         (44, fragment(60, 8)),
         (44, [fragment(44, 0), fragment(17, 0)].concat()),
         (44, [fragment(60, 1), plain(17)].concat()),
-        (60, [plain(60), plain(60), plain(60), plain(60), plain(60), plain(17)].concat()),
-        (60, [plain(60), plain(60), plain(60), plain(60), plain(60), plain(60), plain(17)].concat()),
+        (
+            60,
+            [
+                plain(60),
+                plain(60),
+                plain(60),
+                plain(60),
+                plain(60),
+                plain(17),
+            ]
+            .concat(),
+        ),
+        (
+            60,
+            [
+                plain(60),
+                plain(60),
+                plain(60),
+                plain(60),
+                plain(60),
+                plain(60),
+                plain(17),
+            ]
+            .concat(),
+        ),
     ]
 }
 
 /// What the kernel program says, and `None` for a frame too short for a rehearsal.
 fn by_kernel(world: &mut World, frame: &[u8]) -> Option<Reading> {
-    let entry = Entry::Injected { mark: MARK_FROM_PORT | TAP_A, gso_size: 0 };
+    let entry = Entry::Injected {
+        mark: MARK_FROM_PORT | TAP_A,
+        gso_size: 0,
+    };
     let before = world.drop_counts();
-    world.datapath.as_mut().unwrap().rehearse(entry, frame).ok()?;
+    world
+        .datapath
+        .as_mut()
+        .unwrap()
+        .rehearse(entry, frame)
+        .ok()?;
     let mut key = None;
     world.upcalls.drain(10, |f| key = Some(f.header.key));
     Some(key.ok_or_else(|| world.new_drop(&before)))
@@ -94,16 +131,26 @@ fn by_kernel(world: &mut World, frame: &[u8]) -> Option<Reading> {
 
 /// What `flow::parse` says, as the kernel program would put it.
 fn by_flow(frame: &[u8]) -> Reading {
-    flow::parse(frame).map(|parsed| FlowKey { in_port: TAP_A, ..parsed.key })
+    flow::parse(frame).map(|parsed| FlowKey {
+        in_port: TAP_A,
+        ..parsed.key
+    })
 }
 
 fn agree(world: &mut World, frame: &[u8]) {
     let Some(kernel) = by_kernel(world, frame) else {
-        assert!(frame.len() < 54, "the kernel refuses to rehearse {frame:x?}");
+        assert!(
+            frame.len() < 54,
+            "the kernel refuses to rehearse {frame:x?}"
+        );
         return;
     };
     let ours = by_flow(frame);
-    let without_ports = |key: FlowKey| FlowKey { sport: 0, dport: 0, ..key };
+    let without_ports = |key: FlowKey| FlowKey {
+        sport: 0,
+        dport: 0,
+        ..key
+    };
     match (&kernel, &ours) {
         // later fragments: the kernel adds the ports that it knows, if it does
         (Err(DropReason::FragmentUnknown), Ok(key)) if key.flags & FLAG_FRAGMENT != 0 => {}
@@ -131,7 +178,11 @@ fn mutated_frames_read_the_same() {
     let samples = samples();
     let changes = vec((any::<prop::sample::Index>(), any::<u8>()), 0..4);
     let strategy = (0..samples.len(), changes, 0usize..8, any::<bool>());
-    let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
+    let config = Config {
+        cases: CASES,
+        failure_persistence: None,
+        ..Config::default()
+    };
     let world = std::cell::RefCell::new(&mut world);
     let run = |(sample, changes, padding, repair): (usize, Vec<_>, usize, bool)| {
         let mut frame = samples[sample].clone();

@@ -21,7 +21,11 @@ pub trait Twin {
 
 /// Runs all cases.
 pub fn run(twin: &mut impl Twin) {
-    for case in [a_mask_is_a_class, the_last_word_counts, tags_take_out_what_depends_on_them] {
+    for case in [
+        a_mask_is_a_class,
+        the_last_word_counts,
+        tags_take_out_what_depends_on_them,
+    ] {
         case(twin);
         twin.table().clear().unwrap();
         assert!(twin.table().is_empty());
@@ -36,8 +40,16 @@ fn tag(name: &str) -> Tag {
 }
 
 fn refuse(reason: DropReason, tags: &[&str]) -> Compiled {
-    let action = Action { kind: ACTION_DROP, reason: reason as u8, ..Action::default() };
-    Compiled { action, tags: tags.iter().map(|t| tag(t)).collect(), cause: None }
+    let action = Action {
+        kind: ACTION_DROP,
+        reason: reason as u8,
+        ..Action::default()
+    };
+    Compiled {
+        action,
+        tags: tags.iter().map(|t| tag(t)).collect(),
+        cause: None,
+    }
 }
 
 /// A UDP packet between addresses that end in these bytes.
@@ -57,26 +69,46 @@ fn packet(src: u8, dst: u8, dport: u16) -> FlowKey {
 }
 
 fn on_dport(bits: u16) -> Mask {
-    Mask(FlowKey { in_port: u32::MAX, dport: bits, ..FlowKey::default() })
+    Mask(FlowKey {
+        in_port: u32::MAX,
+        dport: bits,
+        ..FlowKey::default()
+    })
 }
 
 fn a_mask_is_a_class<T: Twin>(twin: &mut T) {
     let decision = refuse(DropReason::NoRoute, &[]);
-    twin.table().install(&packet(1, 1, 0x1234), &on_dport(0xff00), decision).unwrap();
-    assert_eq!(twin.look_up(&packet(9, 9, 0x1200)), Some(DropReason::NoRoute));
+    twin.table()
+        .install(&packet(1, 1, 0x1234), &on_dport(0xff00), decision)
+        .unwrap();
+    assert_eq!(
+        twin.look_up(&packet(9, 9, 0x1200)),
+        Some(DropReason::NoRoute)
+    );
     assert_eq!(twin.look_up(&packet(1, 1, 0x1334)), None);
-    let elsewhere = FlowKey { in_port: 1002, ..packet(1, 1, 0x1234) };
+    let elsewhere = FlowKey {
+        in_port: 1002,
+        ..packet(1, 1, 0x1234)
+    };
     assert_eq!(twin.look_up(&elsewhere), None);
 }
 
 fn the_last_word_counts<T: Twin>(twin: &mut T) {
     let key = packet(1, 1, 53);
-    for reason in [DropReason::NoRoute, DropReason::UnknownMac, DropReason::NoRoute] {
-        twin.table().install(&key, &on_dport(0xffff), refuse(reason, &["a"])).unwrap();
+    for reason in [
+        DropReason::NoRoute,
+        DropReason::UnknownMac,
+        DropReason::NoRoute,
+    ] {
+        twin.table()
+            .install(&key, &on_dport(0xffff), refuse(reason, &["a"]))
+            .unwrap();
         assert_eq!((twin.look_up(&key), twin.table().len()), (Some(reason), 1));
     }
     // the same again with other tags: only the tags change
-    twin.table().install(&key, &on_dport(0xffff), refuse(DropReason::NoRoute, &["b"])).unwrap();
+    twin.table()
+        .install(&key, &on_dport(0xffff), refuse(DropReason::NoRoute, &["b"]))
+        .unwrap();
     assert_eq!(twin.table().invalidate(&[tag("a")].into()).unwrap(), 0);
     assert_eq!(twin.table().invalidate(&[tag("b")].into()).unwrap(), 1);
     assert_eq!(twin.look_up(&key), None);
@@ -85,12 +117,19 @@ fn the_last_word_counts<T: Twin>(twin: &mut T) {
 fn tags_take_out_what_depends_on_them<T: Twin>(twin: &mut T) {
     for (port, tags) in [(1, &["a", "b"][..]), (2, &["b", "c"]), (3, &["c"])] {
         let decision = refuse(DropReason::NoRoute, tags);
-        twin.table().install(&packet(1, 1, port), &on_dport(0xffff), decision).unwrap();
+        twin.table()
+            .install(&packet(1, 1, port), &on_dport(0xffff), decision)
+            .unwrap();
     }
     let found = |twin: &mut T| [1, 2, 3].map(|port| twin.look_up(&packet(1, 1, port)).is_some());
     assert_eq!(found(twin), [true, true, true]);
     assert_eq!(twin.table().invalidate(&[tag("x")].into()).unwrap(), 0);
-    assert_eq!(twin.table().invalidate(&[tag("a"), tag("b")].into()).unwrap(), 2);
+    assert_eq!(
+        twin.table()
+            .invalidate(&[tag("a"), tag("b")].into())
+            .unwrap(),
+        2
+    );
     assert_eq!(found(twin), [false, false, true]);
 }
 
@@ -99,9 +138,20 @@ fn tags_take_out_what_depends_on_them<T: Twin>(twin: &mut T) {
 fn judge(key: &FlowKey) -> (Mask, DropReason) {
     let selector = key.src[15];
     let ports = [0, 0xf000, 0xff00, 0xfff0, 0xffff];
-    let (dport, sport) = (ports[selector as usize % 5], ports[selector as usize / 5 % 5]);
-    let dst = if selector / 25 % 2 == 0 { [0; 16] } else { [0xff; 16] };
-    let smac = if selector / 50 % 2 == 0 { [0; 6] } else { [0xff; 6] };
+    let (dport, sport) = (
+        ports[selector as usize % 5],
+        ports[selector as usize / 5 % 5],
+    );
+    let dst = if selector / 25 % 2 == 0 {
+        [0; 16]
+    } else {
+        [0xff; 16]
+    };
+    let smac = if selector / 50 % 2 == 0 {
+        [0; 6]
+    } else {
+        [0xff; 6]
+    };
     let mask = Mask(FlowKey {
         in_port: u32::MAX,
         src: [0xff; 16],
@@ -112,61 +162,106 @@ fn judge(key: &FlowKey) -> (Mask, DropReason) {
         ..FlowKey::default()
     });
     let seen = mask.apply(key);
-    let sum = seen.src.iter().chain(&seen.dst).chain(&seen.smac).map(|b| u32::from(*b)).sum::<u32>();
+    let sum = seen
+        .src
+        .iter()
+        .chain(&seen.dst)
+        .chain(&seen.smac)
+        .map(|b| u32::from(*b))
+        .sum::<u32>();
     let sum = sum + u32::from(seen.sport) + u32::from(seen.dport);
-    let reason = if sum % 2 == 0 { DropReason::NoRoute } else { DropReason::UnknownMac };
+    let reason = if sum % 2 == 0 {
+        DropReason::NoRoute
+    } else {
+        DropReason::UnknownMac
+    };
     (mask, reason)
 }
 
 fn more_classes_than_slots<T: Twin>(twin: &mut T) {
     let scatter = |n: u32| n.wrapping_mul(2_654_435_761) >> 7;
     let keys = |from: u32, to: u32| {
-        (from..to).map(scatter).map(|r| packet(r as u8, (r >> 8) as u8 % 4, (r >> 9) as u16))
+        (from..to)
+            .map(scatter)
+            .map(|r| packet(r as u8, (r >> 8) as u8 % 4, (r >> 9) as u16))
     };
     for key in keys(0, 2000) {
         let (mask, reason) = judge(&key);
-        twin.table().install(&key, &mask, refuse(reason, &["all"])).unwrap();
-        assert_eq!(twin.look_up(&key), Some(reason), "what is installed is found: {key:?}");
+        twin.table()
+            .install(&key, &mask, refuse(reason, &["all"]))
+            .unwrap();
+        assert_eq!(
+            twin.look_up(&key),
+            Some(reason),
+            "what is installed is found: {key:?}"
+        );
     }
     let used = (0..MASKS_MAX as u32).filter(|s| twin.table().maps().mask(*s).unwrap().used == 1);
     assert_eq!(used.count(), MASKS_MAX);
     for key in keys(0, 4000) {
         if let Some(found) = twin.look_up(&key) {
-            assert_eq!(found, judge(&key).1, "a decision answers for a packet not its own: {key:?}");
+            assert_eq!(
+                found,
+                judge(&key).1,
+                "a decision answers for a packet not its own: {key:?}"
+            );
         }
     }
     twin.table().reorder().unwrap();
     for key in keys(0, 2000) {
-        assert_eq!(twin.look_up(&key), Some(judge(&key).1), "reordering loses nothing: {key:?}");
+        assert_eq!(
+            twin.look_up(&key),
+            Some(judge(&key).1),
+            "reordering loses nothing: {key:?}"
+        );
     }
     let all = twin.table().len();
     assert_eq!(twin.table().invalidate(&[tag("all")].into()).unwrap(), all);
     assert!(keys(0, 2000).all(|key| twin.look_up(&key).is_none()));
     twin.table().reorder().unwrap();
-    assert_eq!(twin.table().maps().mask(0).unwrap().used, 0, "empty classes go");
+    assert_eq!(
+        twin.table().maps().mask(0).unwrap().used,
+        0,
+        "empty classes go"
+    );
 }
 
 fn the_busiest_class_comes_first<T: Twin>(twin: &mut T) {
     let (quiet, busy) = (packet(1, 1, 1), packet(1, 1, 0xf000));
-    twin.table().install(&quiet, &on_dport(0xffff), refuse(DropReason::NoRoute, &[])).unwrap();
-    twin.table().install(&busy, &on_dport(0xf000), refuse(DropReason::NoRoute, &[])).unwrap();
+    twin.table()
+        .install(&quiet, &on_dport(0xffff), refuse(DropReason::NoRoute, &[]))
+        .unwrap();
+    twin.table()
+        .install(&busy, &on_dport(0xf000), refuse(DropReason::NoRoute, &[]))
+        .unwrap();
     let first = twin.table().maps().mask(0).unwrap();
     for _ in 0..3 {
         twin.look_up(&busy);
     }
     twin.look_up(&quiet);
     twin.table().reorder().unwrap();
-    assert_eq!(twin.table().maps().mask(1).unwrap(), first, "the quiet class is second now");
+    assert_eq!(
+        twin.table().maps().mask(1).unwrap(),
+        first,
+        "the quiet class is second now"
+    );
     assert!(twin.look_up(&quiet).is_some() && twin.look_up(&busy).is_some());
-    let packets: BTreeSet<_> =
-        twin.table().decisions().unwrap().iter().map(|d| d.action.packets).collect();
+    let packets: BTreeSet<_> = twin
+        .table()
+        .decisions()
+        .unwrap()
+        .iter()
+        .map(|d| d.action.packets)
+        .collect();
     assert_eq!(packets, BTreeSet::from([2, 4]));
     twin.table().clear().unwrap();
 }
 
 fn a_restart_forgets_decisions<T: Twin>(twin: &mut T) {
     let key = packet(1, 1, 1);
-    twin.table().install(&key, &on_dport(0xffff), refuse(DropReason::NoRoute, &[])).unwrap();
+    twin.table()
+        .install(&key, &on_dport(0xffff), refuse(DropReason::NoRoute, &[]))
+        .unwrap();
     let id = twin.table().decisions().unwrap()[0].id;
     let generation = twin.table().maps().action(id).unwrap().generation;
     twin.restart();
