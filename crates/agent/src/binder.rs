@@ -72,23 +72,26 @@ impl<A: Attach, M: Maps> Binder<A, M> {
         let mut settled = true;
         loop {
             tokio::select! {
-                event = self.events.next() => match event.ok_or(BinderError::EventsEnded)? {
-                    LinkEvent::Changed(link) => {
-                        if self.links.get(&link.index) == Some(&link) {
-                            continue;
-                        }
-                        self.links.insert(link.index, link);
+                event = self.events.next() => {
+                    self.take(event.ok_or(BinderError::EventsEnded)?).await?;
+                    while let Some(event) = self.events.ready() {
+                        self.take(event).await?;
                     }
-                    LinkEvent::Gone(index) => {
-                        self.links.remove(&index);
-                    }
-                    LinkEvent::Lost => self.list().await?,
-                },
+                }
                 _ = changed.changed() => {}
                 () = sleep(RETRY), if !settled => {}
             }
             settled = self.settle().await?;
         }
+    }
+
+    async fn take(&mut self, event: LinkEvent) -> Result<(), BinderError> {
+        match event {
+            LinkEvent::Changed(link) => drop(self.links.insert(link.index, link)),
+            LinkEvent::Gone(index) => drop(self.links.remove(&index)),
+            LinkEvent::Lost => self.list().await?,
+        }
+        Ok(())
     }
 
     async fn list(&mut self) -> Result<(), BinderError> {

@@ -80,6 +80,7 @@ pub enum RunError {
 /// Runs until SIGTERM or SIGINT, or until something that only a restart can mend.
 pub async fn run(config: Config) -> Result<(), RunError> {
     let state = StateDir::open(&config.host.state_dir)?;
+    let _lock = state.lock()?;
     let host = state.host_id()?;
     let name = name(&config)?;
     let (netlink, events) = Netlink::connect()?;
@@ -146,8 +147,9 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     ended
 }
 
-/// Removes everything the agent made in the kernel.
+/// Removes everything the agent made in the kernel; refused while one runs.
 pub async fn teardown(config: &Config) -> Result<(), RunError> {
+    let _lock = StateDir::open(&config.host.state_dir)?.lock()?;
     let (netlink, _events) = Netlink::connect()?;
     Datapath::start(&options(config))?.remove()?;
     devices::remove(&netlink).await?;

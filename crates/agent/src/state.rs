@@ -6,12 +6,15 @@
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::BTreeMap,
-    fs::{self, File},
+    fs::{self, File, TryLockError},
     io::{self, Write},
     path::{Path, PathBuf},
 };
 use topology::{Change, HostId, PortId, Snapshot, Versioned};
 use uuid::Uuid;
+
+/// Explicit bindings kept at most; a host has far fewer interfaces.
+pub const BINDINGS_MAX: usize = 10_000;
 
 /// The state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +29,12 @@ pub struct StateError {
 /// The state directory.
 #[derive(Clone, Debug)]
 pub struct StateDir(PathBuf);
+
+/// As long as it lives, no other process uses the state directory and what belongs to it.
+#[derive(Debug)]
+pub struct Lock {
+    _file: File,
+}
 
 /// Explicit bindings: the interface of each port that `mm-ctl` bound.
 pub type Bindings = BTreeMap<PortId, String>;
@@ -54,6 +63,18 @@ impl StateDir {
         let dir = Self(path.to_owned());
         fs::create_dir_all(path).map_err(|error| dir.failed("make", "", error))?;
         Ok(dir)
+    }
+
+    /// Makes sure that this process is the only agent of the state directory.
+    pub fn lock(&self) -> Result<Lock, StateError> {
+        let locked = File::create(self.0.join("lock")).and_then(|file| {
+            file.try_lock().map_err(|error| match error {
+                TryLockError::Error(error) => error,
+                TryLockError::WouldBlock => io::Error::other("another midonet-agent has it"),
+            })?;
+            Ok(Lock { _file: file })
+        });
+        locked.map_err(|error| self.failed("lock", "lock", error))
     }
 
     /// This host's identity, made on first use.
@@ -117,6 +138,10 @@ impl StateDir {
 
     /// Keeps explicit bindings.
     pub fn save_bindings(&self, bindings: &Bindings) -> Result<(), StateError> {
+        if bindings.len() > BINDINGS_MAX {
+            let error = io::Error::other("too many bindings; unbind what is gone");
+            return Err(self.failed("extend", "bindings.json", error));
+        }
         self.write("bindings.json", bindings)
     }
 
@@ -158,6 +183,22 @@ impl StateDir {
 mod tests {
     use super::*;
     use topology::{Bridge, BridgeId, Object};
+
+    #[test]
+    fn only_one_agent_has_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let state = StateDir::open(dir.path()).unwrap();
+        let lock = state.lock().unwrap();
+        assert!(
+            state
+                .lock()
+                .unwrap_err()
+                .to_string()
+                .contains("another midonet-agent")
+        );
+        drop(lock);
+        state.lock().unwrap();
+    }
 
     #[test]
     fn everything_comes_back_and_damage_is_reported() {

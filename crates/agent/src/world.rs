@@ -11,6 +11,7 @@ use sim::{Ingress, Packet};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
 use topology::{BridgeId, Change, PortId, Snapshot, Tag, TunnelKey};
@@ -223,7 +224,9 @@ impl<M: Maps> World<M> {
             frame: upcall.bytes,
             gso_size: header.gso_size,
         };
-        let decision = sim::simulate(&self.snapshot, ingress, &packet);
+        let Some(decision) = simulate(&self.snapshot, ingress, &packet) else {
+            return self.dropped(upcall, DropReason::Malformed, None);
+        };
         let cached = header.why == bpf_abi::WHY_MISS;
         if cached && !self.install(upcall, &decision) {
             return self.dropped(upcall, DropReason::TableFull, None);
@@ -351,6 +354,17 @@ impl<M: Maps> World<M> {
     }
 }
 
+/// Whatever a VM sends, it must not end the agent: a frame that the simulation cannot cope with is
+/// dropped. The simulation only reads, so nothing is left half done.
+fn simulate(snapshot: &Snapshot, ingress: Ingress, packet: &Packet<'_>) -> Option<Decision> {
+    let judge = AssertUnwindSafe(|| sim::simulate(snapshot, ingress, packet));
+    let decision = catch_unwind(judge).ok();
+    if decision.is_none() {
+        tracing::error!(key = ?packet.key, "a frame broke the simulation; please report it");
+    }
+    decision
+}
+
 /// What others may see of it.
 impl<M> World<M> {
     /// Whether there is a topology.
@@ -426,3 +440,6 @@ impl<M> Places for World<M> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,7 +1,7 @@
 //! Links over rtnetlink.
 
 use crate::{Link, LinkEvent};
-use futures_util::{Stream, StreamExt};
+use futures_util::{FutureExt, Stream, StreamExt};
 use rtnetlink::{
     Handle, LinkMessageBuilder, LinkUnspec, LinkVeth, LinkVxlan, MulticastGroup,
     packet_core::{NetlinkMessage, NetlinkPayload},
@@ -137,6 +137,11 @@ impl Netlink {
 }
 
 impl LinkEvents {
+    /// An event that is already here, so that a burst can be taken at once.
+    pub fn ready(&mut self) -> Option<LinkEvent> {
+        self.next().now_or_never().flatten()
+    }
+
     /// The next event; `None` when the socket is dead and a new one is to be made.
     pub async fn next(&mut self) -> Option<LinkEvent> {
         loop {
