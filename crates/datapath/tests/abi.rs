@@ -1,4 +1,5 @@
 //! `bpf/abi.h` and `bpf-abi` say the same: a small C program tells size and offset of every field.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use bpf_abi::*;
 use flow::DropReason;

@@ -1,4 +1,5 @@
 //! The decision table over the fake maps.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod suite;
 

@@ -125,8 +125,8 @@ fn vms_of_one_host_talk_by_decisions_alone() {
         taps,
     } = OneHost::new();
     for (tap, other) in [(taps[0], taps[1]), (taps[1], taps[0])] {
-        world.from_tap(tap, STATE_FORWARD, local(other));
-        world.from_tap(
+        world.decide(tap, STATE_FORWARD, local(other));
+        world.decide(
             tap,
             STATE_REPLY,
             Action {
@@ -311,8 +311,8 @@ impl TunnelHost {
             .maps_mut()
             .set_peers(&BTreeSet::from([to.underlay]))
             .unwrap();
-        world.from_tap(*tap, STATE_FORWARD, action(ACTION_TRACK, to_key));
-        world.from_tap(*tap, STATE_REPLY, action(ACTION_REPLY, to_key | VNI_REPLY));
+        world.decide(*tap, STATE_FORWARD, action(ACTION_TRACK, to_key));
+        world.decide(*tap, STATE_REPLY, action(ACTION_REPLY, to_key | VNI_REPLY));
     }
 }
 

@@ -16,11 +16,8 @@ impl Net {
     pub fn new() -> Self {
         let made = thread::spawn(|| {
             // SAFETY: no pointers; only this thread moves.
-            assert_eq!(
-                unsafe { libc::unshare(libc::CLONE_NEWNET) },
-                0,
-                "needs root"
-            );
+            let alone = unsafe { libc::unshare(libc::CLONE_NEWNET) };
+            assert_eq!(alone, 0, "needs root");
             let file = File::open("/proc/thread-self/ns/net").unwrap();
             OwnedFd::from(file)
         });

@@ -19,7 +19,7 @@ fn exact() -> Mask {
 fn a_packet_nobody_decided_goes_up_with_its_key() {
     let mut world = World::new();
     let frame = udp((A4, 1000), (B4, 53), b"question");
-    assert_eq!(world.from_port(TAP_A, &frame), Fate::Up(WHY_MISS));
+    assert_eq!(world.hand_in(TAP_A, &frame), Fate::Up(WHY_MISS));
     let (header, bytes) = world.last_upcall.take().unwrap();
     assert_eq!(bytes, frame);
     assert_eq!(
@@ -36,20 +36,15 @@ fn a_packet_nobody_decided_goes_up_with_its_key() {
 #[test]
 fn a_decision_makes_entries_for_both_directions_and_later_packets_use_them() {
     let mut world = World::new();
-    world.from_tap(TAP_A, STATE_FORWARD, local(TAP_B));
+    world.decide(TAP_A, STATE_FORWARD, local(TAP_B));
     let frame = tcp((A4, 1000), (B4, 80), SYN);
-    assert_eq!(world.from_port(TAP_A, &frame), Fate::Sent(frame.clone()));
+    assert_eq!(world.hand_in(TAP_A, &frame), Fate::Sent(frame.clone()));
     let forward = world.conn(TAP_A, TCP, (A4, 1000), (B4, 80)).unwrap();
     assert_eq!((forward.state, forward.packets), (STATE_FORWARD, 1));
     let reply = world.conn(TAP_B, TCP, (B4, 80), (A4, 1000)).unwrap();
     assert_eq!((reply.state, reply.action), (STATE_REPLY, 0));
 
-    assert_eq!(
-        world
-            .from_port(TAP_A, &tcp((A4, 1000), (B4, 80), ACK))
-            .sent(),
-        true
-    );
+    assert!(world.hand_in(TAP_A, &tcp((A4, 1000), (B4, 80), ACK)).sent());
     assert_eq!(
         world
             .conn(TAP_A, TCP, (A4, 1000), (B4, 80))
@@ -59,9 +54,9 @@ fn a_decision_makes_entries_for_both_directions_and_later_packets_use_them() {
     );
     // the answer is asked for as a reply
     let answer = tcp((B4, 80), (A4, 1000), SYN | ACK);
-    assert_eq!(world.from_port(TAP_B, &answer), Fate::Up(WHY_MISS));
+    assert_eq!(world.hand_in(TAP_B, &answer), Fate::Up(WHY_MISS));
     assert_eq!(world.last_upcall.as_ref().unwrap().0.key.state, STATE_REPLY);
-    world.from_tap(
+    world.decide(
         TAP_B,
         STATE_REPLY,
         Action {
@@ -69,7 +64,7 @@ fn a_decision_makes_entries_for_both_directions_and_later_packets_use_them() {
             ..local(TAP_A)
         },
     );
-    assert!(world.from_port(TAP_B, &answer).sent());
+    assert!(world.hand_in(TAP_B, &answer).sent());
     assert_eq!(
         world.conn(TAP_B, TCP, (B4, 80), (A4, 1000)).unwrap().state,
         STATE_REPLY
@@ -85,8 +80,8 @@ impl Fate {
 #[test]
 fn a_new_syn_on_a_reply_entry_is_judged_as_an_opening() {
     let mut world = World::new();
-    world.from_tap(TAP_A, STATE_FORWARD, local(TAP_B));
-    world.from_tap(
+    world.decide(TAP_A, STATE_FORWARD, local(TAP_B));
+    world.decide(
         TAP_B,
         STATE_REPLY,
         Action {
@@ -94,18 +89,14 @@ fn a_new_syn_on_a_reply_entry_is_judged_as_an_opening() {
             ..local(TAP_A)
         },
     );
+    assert!(world.hand_in(TAP_A, &tcp((A4, 1000), (B4, 80), SYN)).sent());
     assert!(
         world
-            .from_port(TAP_A, &tcp((A4, 1000), (B4, 80), SYN))
-            .sent()
-    );
-    assert!(
-        world
-            .from_port(TAP_B, &tcp((B4, 80), (A4, 1000), SYN | ACK))
+            .hand_in(TAP_B, &tcp((B4, 80), (A4, 1000), SYN | ACK))
             .sent()
     );
     assert_eq!(
-        world.from_port(TAP_B, &tcp((B4, 80), (A4, 1000), SYN)),
+        world.hand_in(TAP_B, &tcp((B4, 80), (A4, 1000), SYN)),
         Fate::Up(WHY_MISS)
     );
     assert_eq!(
@@ -117,37 +108,25 @@ fn a_new_syn_on_a_reply_entry_is_judged_as_an_opening() {
 #[test]
 fn a_reset_closes_both_entries_and_a_syn_opens_them_again() {
     let mut world = World::new();
-    world.from_tap(TAP_A, STATE_FORWARD, local(TAP_B));
+    world.decide(TAP_A, STATE_FORWARD, local(TAP_B));
     let flags = |world: &World| {
         let forward = world.conn(TAP_A, TCP, (A4, 1000), (B4, 80)).unwrap();
         let reply = world.conn(TAP_B, TCP, (B4, 80), (A4, 1000)).unwrap();
         (forward.flags, reply.flags)
     };
-    assert!(
-        world
-            .from_port(TAP_A, &tcp((A4, 1000), (B4, 80), SYN))
-            .sent()
-    );
+    assert!(world.hand_in(TAP_A, &tcp((A4, 1000), (B4, 80), SYN)).sent());
     assert_eq!(flags(&world), (0, 0));
-    assert!(
-        world
-            .from_port(TAP_A, &tcp((A4, 1000), (B4, 80), RST))
-            .sent()
-    );
+    assert!(world.hand_in(TAP_A, &tcp((A4, 1000), (B4, 80), RST)).sent());
     assert_eq!(flags(&world), (CONN_CLOSING, CONN_CLOSING));
-    assert!(
-        world
-            .from_port(TAP_A, &tcp((A4, 1000), (B4, 80), SYN))
-            .sent()
-    );
+    assert!(world.hand_in(TAP_A, &tcp((A4, 1000), (B4, 80), SYN)).sent());
     assert_eq!(flags(&world), (0, 0));
 }
 
 #[test]
 fn a_withdrawn_decision_stops_its_connections_but_they_keep_their_state() {
     let mut world = World::new();
-    world.from_tap(TAP_A, STATE_FORWARD, local(TAP_B));
-    world.from_tap(
+    world.decide(TAP_A, STATE_FORWARD, local(TAP_B));
+    world.decide(
         TAP_B,
         STATE_REPLY,
         Action {
@@ -156,20 +135,20 @@ fn a_withdrawn_decision_stops_its_connections_but_they_keep_their_state() {
         },
     );
     let (there, back) = (udp((A4, 5), (B4, 6), b"x"), udp((B4, 6), (A4, 5), b"y"));
-    assert!(world.from_port(TAP_A, &there).sent());
-    assert!(world.from_port(TAP_B, &back).sent());
+    assert!(world.hand_in(TAP_A, &there).sent());
+    assert!(world.hand_in(TAP_B, &back).sent());
     let tags = [topology::Tag::Host("test".into())].into();
     assert_eq!(world.table.invalidate(&tags).unwrap(), 2);
-    assert_eq!(world.from_port(TAP_A, &there), Fate::Up(WHY_MISS));
-    assert_eq!(world.from_port(TAP_B, &back), Fate::Up(WHY_MISS));
+    assert_eq!(world.hand_in(TAP_A, &there), Fate::Up(WHY_MISS));
+    assert_eq!(world.hand_in(TAP_B, &back), Fate::Up(WHY_MISS));
     assert_eq!(world.last_upcall.as_ref().unwrap().0.key.state, STATE_REPLY);
-    world.from_tap(
+    world.decide(
         TAP_A,
         STATE_FORWARD,
         refuse(DropReason::SecurityGroupEgress),
     );
     assert_eq!(
-        world.from_port(TAP_A, &there),
+        world.hand_in(TAP_A, &there),
         Fate::Dropped(DropReason::SecurityGroupEgress)
     );
 }
@@ -183,22 +162,22 @@ fn other_macs_are_another_decision() {
         ..flow::parse(&frame).unwrap().key
     };
     world.install(key, exact(), local(TAP_B));
-    assert!(world.from_port(TAP_A, &frame).sent());
+    assert!(world.hand_in(TAP_A, &frame).sent());
     let mut other = frame.clone();
     other[11] ^= 1;
-    assert_eq!(world.from_port(TAP_A, &other), Fate::Up(WHY_MISS));
+    assert_eq!(world.hand_in(TAP_A, &other), Fate::Up(WHY_MISS));
     other = frame.clone();
     other[5] ^= 1;
-    assert_eq!(world.from_port(TAP_A, &other), Fate::Up(WHY_MISS));
+    assert_eq!(world.hand_in(TAP_A, &other), Fate::Up(WHY_MISS));
 }
 
 #[test]
 fn what_is_dropped_makes_no_entry() {
     let mut world = World::new();
-    world.from_tap(TAP_A, STATE_FORWARD, refuse(DropReason::NoRoute));
+    world.decide(TAP_A, STATE_FORWARD, refuse(DropReason::NoRoute));
     let frame = udp((A4, 5), (B4, 6), b"x");
     assert_eq!(
-        world.from_port(TAP_A, &frame),
+        world.hand_in(TAP_A, &frame),
         Fate::Dropped(DropReason::NoRoute)
     );
     assert_eq!(world.table.maps().connections(10).unwrap(), []);
@@ -207,7 +186,7 @@ fn what_is_dropped_makes_no_entry() {
 #[test]
 fn an_untracked_packet_makes_no_reverse_entry() {
     let mut world = World::new();
-    world.from_tap(
+    world.decide(
         TAP_A,
         STATE_FORWARD,
         Action {
@@ -215,7 +194,7 @@ fn an_untracked_packet_makes_no_reverse_entry() {
             ..local(TAP_B)
         },
     );
-    assert!(world.from_port(TAP_A, &udp((A4, 5), (B4, 6), b"x")).sent());
+    assert!(world.hand_in(TAP_A, &udp((A4, 5), (B4, 6), b"x")).sent());
     assert_eq!(world.table.maps().connections(10).unwrap().len(), 1);
 }
 
@@ -223,7 +202,7 @@ fn an_untracked_packet_makes_no_reverse_entry() {
 fn routed_packets_lose_hops_and_get_new_macs() {
     let mut world = World::new();
     let (smac, dmac) = ([2, 0, 0, 0, 9, 1], [2, 0, 0, 0, 9, 2]);
-    world.from_tap(
+    world.decide(
         TAP_A,
         STATE_FORWARD,
         Action {
@@ -242,7 +221,7 @@ fn routed_packets_lose_hops_and_get_new_macs() {
         if from == A4 {
             fix_ipv4(&mut routed);
         }
-        assert_eq!(world.from_port(TAP_A, &frame), Fate::Sent(routed));
+        assert_eq!(world.hand_in(TAP_A, &frame), Fate::Sent(routed));
         for ttl in [0, 1, 2] {
             let mut last = frame.clone();
             last[if from == A4 { 22 } else { 21 }] = ttl;
@@ -250,7 +229,7 @@ fn routed_packets_lose_hops_and_get_new_macs() {
                 fix_ipv4(&mut last);
             }
             assert_eq!(
-                world.from_port(TAP_A, &last),
+                world.hand_in(TAP_A, &last),
                 Fate::Up(WHY_TTL),
                 "{from} ttl {ttl}"
             );
@@ -261,7 +240,7 @@ fn routed_packets_lose_hops_and_get_new_macs() {
 #[test]
 fn checksums_stay_right_for_every_ttl_and_identification() {
     let mut world = World::new();
-    world.from_tap(
+    world.decide(
         TAP_A,
         STATE_FORWARD,
         Action {
@@ -274,7 +253,7 @@ fn checksums_stay_right_for_every_ttl_and_identification() {
         frame[18..20].copy_from_slice(&id.to_be_bytes());
         frame[22] = (id % 254 + 2) as u8;
         fix_ipv4(&mut frame);
-        let Fate::Sent(routed) = world.from_port(TAP_A, &frame) else {
+        let Fate::Sent(routed) = world.hand_in(TAP_A, &frame) else {
             panic!("id {id}")
         };
         assert!(flow::parse(&routed).is_ok(), "id {id}");
@@ -284,7 +263,7 @@ fn checksums_stay_right_for_every_ttl_and_identification() {
 #[test]
 fn what_is_too_large_goes_up_and_aggregates_count_by_segment() {
     let mut world = World::new();
-    world.from_tap(
+    world.decide(
         TAP_A,
         STATE_FORWARD,
         Action {
@@ -294,9 +273,9 @@ fn what_is_too_large_goes_up_and_aggregates_count_by_segment() {
     );
     for (from, to, header) in [(A4, B4, 28), (A6, B6, 48)] {
         let fits = udp((from, 5), (to, 6), &vec![0; 1400 - header]);
-        assert!(world.from_port(TAP_A, &fits).sent());
+        assert!(world.hand_in(TAP_A, &fits).sent());
         let large = udp((from, 5), (to, 6), &vec![0; 1401 - header]);
-        assert_eq!(world.from_port(TAP_A, &large), Fate::Up(WHY_MTU));
+        assert_eq!(world.hand_in(TAP_A, &large), Fate::Up(WHY_MTU));
     }
     let mut aggregate = tcp((A4, 5), (B4, 80), ACK);
     aggregate.extend(vec![7; 3000]);
@@ -318,10 +297,10 @@ fn what_is_too_large_goes_up_and_aggregates_count_by_segment() {
 #[test]
 fn control_frames_and_floods_go_up_whatever_is_decided() {
     let mut world = World::new();
-    world.from_tap(TAP_A, STATE_FORWARD, local(TAP_B));
+    world.decide(TAP_A, STATE_FORWARD, local(TAP_B));
     let mut arp = [&[0xff; 6][..], &MAC_A, &[8, 6]].concat();
     arp.extend([0; 28]);
-    assert_eq!(world.from_port(TAP_A, &arp), Fate::Up(WHY_CONTROL));
+    assert_eq!(world.hand_in(TAP_A, &arp), Fate::Up(WHY_CONTROL));
     let (header, _) = world.last_upcall.take().unwrap();
     assert_eq!(
         (header.parsed, header.key.in_port, header.key.smac),
@@ -332,27 +311,27 @@ fn control_frames_and_floods_go_up_whatever_is_decided() {
         (A6, "ff02::1:2", (546, 547)),
     ] {
         let dhcp = udp((from, ports.0), (to, ports.1), b"discover");
-        assert_eq!(world.from_port(TAP_A, &dhcp), Fate::Up(WHY_CONTROL));
+        assert_eq!(world.hand_in(TAP_A, &dhcp), Fate::Up(WHY_CONTROL));
         let other = udp((from, ports.1), (to, ports.0), b"offer");
-        assert!(world.from_port(TAP_A, &other).sent());
+        assert!(world.hand_in(TAP_A, &other).sent());
     }
     for kind in [130, 131, 132, 133, 134, 135, 136, 137, 143] {
         let frame = raw_ip(A6, "ff02::1", 58, &[kind, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(
-            world.from_port(TAP_A, &frame),
+            world.hand_in(TAP_A, &frame),
             Fate::Up(WHY_CONTROL),
             "type {kind}"
         );
     }
     let mut multicast = udp((A4, 1), ("224.0.0.251", 5353), b"mdns");
     multicast[..6].copy_from_slice(&[1, 0, 0x5e, 0, 0, 0xfb]);
-    assert_eq!(world.from_port(TAP_A, &multicast), Fate::Up(WHY_FLOOD));
+    assert_eq!(world.hand_in(TAP_A, &multicast), Fate::Up(WHY_FLOOD));
 }
 
 #[test]
 fn bad_frames_are_dropped_by_name() {
     let mut world = World::new();
-    world.from_tap(TAP_A, STATE_FORWARD, local(TAP_B));
+    world.decide(TAP_A, STATE_FORWARD, local(TAP_B));
     let good = udp((A4, 1), (B4, 2), b"x");
     let with = |at: usize, byte: u8| {
         let mut frame = good.clone();
@@ -381,7 +360,7 @@ fn bad_frames_are_dropped_by_name() {
     ];
     for (frame, reason) in cases {
         assert_eq!(
-            world.from_port(TAP_A, &frame),
+            world.hand_in(TAP_A, &frame),
             Fate::Dropped(reason),
             "{frame:x?}"
         );
@@ -393,7 +372,7 @@ fn options_and_extension_headers_are_followed() {
     let mut world = World::new();
     let port = |world: &mut World, frame: &[u8]| {
         assert_eq!(
-            world.from_port(TAP_A, frame),
+            world.hand_in(TAP_A, frame),
             Fate::Up(WHY_MISS),
             "{frame:x?}"
         );
@@ -421,7 +400,7 @@ fn options_and_extension_headers_are_followed() {
 #[test]
 fn later_fragments_follow_their_first() {
     let mut world = World::new();
-    world.from_tap(TAP_A, STATE_FORWARD, local(TAP_B));
+    world.decide(TAP_A, STATE_FORWARD, local(TAP_B));
     let mut first = udp((A4, 7), (B4, 8), &[0; 16]);
     first[20] = 0x20;
     fix_ipv4(&mut first);
@@ -430,14 +409,14 @@ fn later_fragments_follow_their_first() {
     later[21] = 3;
     fix_ipv4(&mut later);
     assert_eq!(
-        world.from_port(TAP_A, &later),
+        world.hand_in(TAP_A, &later),
         Fate::Dropped(DropReason::FragmentUnknown)
     );
-    assert!(world.from_port(TAP_A, &first).sent());
-    assert!(world.from_port(TAP_A, &later).sent());
+    assert!(world.hand_in(TAP_A, &first).sent());
+    assert!(world.hand_in(TAP_A, &later).sent());
     assert_eq!(world.conn(TAP_A, UDP, (A4, 7), (B4, 8)).unwrap().packets, 2);
     assert_eq!(
-        world.from_port(TAP_B, &later),
+        world.hand_in(TAP_B, &later),
         Fate::Dropped(DropReason::FragmentUnknown)
     );
 
@@ -450,19 +429,19 @@ fn later_fragments_follow_their_first() {
     );
     let rest = raw_ip(A6, B6, 44, &[&header(8, 0)[..], &[0xee; 24]].concat());
     assert_eq!(
-        world.from_port(TAP_A, &rest),
+        world.hand_in(TAP_A, &rest),
         Fate::Dropped(DropReason::FragmentUnknown)
     );
-    assert!(world.from_port(TAP_A, &start).sent());
-    assert!(world.from_port(TAP_A, &rest).sent());
+    assert!(world.hand_in(TAP_A, &start).sent());
+    assert!(world.hand_in(TAP_A, &rest).sent());
     assert_eq!(world.conn(TAP_A, UDP, (A6, 7), (B6, 8)).unwrap().packets, 2);
 }
 
 #[test]
 fn an_icmp_error_takes_the_path_of_the_connection_it_speaks_of() {
     let mut world = World::new();
-    world.from_tap(TAP_A, STATE_FORWARD, local(TAP_B));
-    world.from_tap(
+    world.decide(TAP_A, STATE_FORWARD, local(TAP_B));
+    world.decide(
         TAP_B,
         STATE_REPLY,
         Action {
@@ -474,14 +453,14 @@ fn an_icmp_error_takes_the_path_of_the_connection_it_speaks_of() {
         let there = udp((a, 5), (b, 6), b"x");
         let error = icmp_error(b, a, &there);
         assert_eq!(
-            world.from_port(TAP_B, &error),
+            world.hand_in(TAP_B, &error),
             Fate::Up(WHY_MISS),
             "nothing to speak of yet"
         );
         let key = world.last_upcall.take().unwrap().0.key;
         assert_eq!((key.state, key.flags), (STATE_FORWARD, FLAG_ICMP_ERROR));
-        assert!(world.from_port(TAP_A, &there).sent());
-        assert!(world.from_port(TAP_B, &error).sent());
+        assert!(world.hand_in(TAP_A, &there).sent());
+        assert!(world.hand_in(TAP_B, &error).sent());
         let entry = world.conn(TAP_B, UDP, (b, 6), (a, 5)).unwrap();
         assert_eq!(
             (entry.action, entry.packets),
@@ -490,7 +469,7 @@ fn an_icmp_error_takes_the_path_of_the_connection_it_speaks_of() {
         );
         let spoofed = icmp_error(a, b, &there);
         assert_eq!(
-            world.from_port(TAP_B, &spoofed),
+            world.hand_in(TAP_B, &spoofed),
             Fate::Dropped(DropReason::SpoofedIp)
         );
     }
@@ -499,8 +478,8 @@ fn an_icmp_error_takes_the_path_of_the_connection_it_speaks_of() {
 #[test]
 fn pings_are_connections_by_identifier() {
     let mut world = World::new();
-    world.from_tap(TAP_A, STATE_FORWARD, local(TAP_B));
-    world.from_tap(
+    world.decide(TAP_A, STATE_FORWARD, local(TAP_B));
+    world.decide(
         TAP_B,
         STATE_REPLY,
         Action {
@@ -509,9 +488,9 @@ fn pings_are_connections_by_identifier() {
         },
     );
     for (a, b) in [(A4, B4), (A6, B6)] {
-        assert!(world.from_port(TAP_A, &ping(a, b, 77)).sent());
-        assert!(world.from_port(TAP_B, &pong(b, a, 77)).sent());
-        assert_eq!(world.from_port(TAP_B, &pong(b, a, 78)), Fate::Up(WHY_MISS));
+        assert!(world.hand_in(TAP_A, &ping(a, b, 77)).sent());
+        assert!(world.hand_in(TAP_B, &pong(b, a, 77)).sent());
+        assert_eq!(world.hand_in(TAP_B, &pong(b, a, 78)), Fate::Up(WHY_MISS));
     }
 }
 
@@ -519,7 +498,7 @@ fn pings_are_connections_by_identifier() {
 fn a_port_makes_no_more_upcalls_than_it_may() {
     let mut world = World::new();
     world.table.maps_mut().set_port(TAP_A, 3).unwrap();
-    let mut frame = |port: u16| world.from_port(TAP_A, &udp((A4, port), (B4, 1), b"x"));
+    let mut frame = |port: u16| world.hand_in(TAP_A, &udp((A4, port), (B4, 1), b"x"));
     let fates: Vec<Fate> = (0..5).map(&mut frame).collect();
     assert_eq!(
         fates[..3],
@@ -530,7 +509,7 @@ fn a_port_makes_no_more_upcalls_than_it_may() {
         "{fates:?}"
     );
     assert_eq!(
-        world.from_port(TAP_B, &udp((B4, 1), (A4, 1), b"x")),
+        world.hand_in(TAP_B, &udp((B4, 1), (A4, 1), b"x")),
         Fate::Up(WHY_MISS)
     );
     let ports = world.table.maps().ports().unwrap();
@@ -542,7 +521,7 @@ fn a_port_makes_no_more_upcalls_than_it_may() {
 fn a_tap_that_is_not_a_port_is_not_served() {
     let mut world = World::new();
     world.table.maps_mut().remove_port(TAP_A).unwrap();
-    let fate = world.from_port(TAP_A, &udp((A4, 1), (B4, 1), b"x"));
+    let fate = world.hand_in(TAP_A, &udp((A4, 1), (B4, 1), b"x"));
     assert_eq!(fate, Fate::Dropped(DropReason::PortUnknown));
 }
 
@@ -570,7 +549,7 @@ fn a_full_ring_is_counted_and_drains_again() {
     assert!(full.unwrap().1.packets > 0);
     while world.upcalls.drain(64, |f| assert_eq!(f.bytes, frame)) > 0 {}
     world.table.maps_mut().set_port(TAP_A, RATE).unwrap();
-    assert_eq!(world.from_port(TAP_A, &frame), Fate::Up(WHY_MISS));
+    assert_eq!(world.hand_in(TAP_A, &frame), Fate::Up(WHY_MISS));
 }
 
 #[test]
@@ -599,8 +578,8 @@ fn frames_to_a_port_pass_as_they_are_and_chatter_does_not() {
 #[test]
 fn an_idle_entry_is_as_good_as_none() {
     let mut world = World::new();
-    world.from_tap(TAP_A, STATE_FORWARD, local(TAP_B));
-    world.from_tap(
+    world.decide(TAP_A, STATE_FORWARD, local(TAP_B));
+    world.decide(
         TAP_B,
         STATE_REPLY,
         Action {
@@ -622,12 +601,12 @@ fn an_idle_entry_is_as_good_as_none() {
             frame((A4, port), (B4, 9), flags),
             frame((B4, 9), (A4, port), 0),
         );
-        assert!(world.from_port(TAP_A, &there).sent());
+        assert!(world.hand_in(TAP_A, &there).sent());
         let reply = conn_key(TAP_B, proto, (B4, 9), (A4, port));
         world.age(&reply, limit - 1_000_000_000);
-        assert!(world.from_port(TAP_B, &back).sent(), "{limit}: not yet");
+        assert!(world.hand_in(TAP_B, &back).sent(), "{limit}: not yet");
         world.age(&reply, limit);
-        assert_eq!(world.from_port(TAP_B, &back), Fate::Up(WHY_MISS), "{limit}");
+        assert_eq!(world.hand_in(TAP_B, &back), Fate::Up(WHY_MISS), "{limit}");
         assert_eq!(
             world.last_upcall.as_ref().unwrap().0.key.state,
             STATE_FORWARD
@@ -638,9 +617,9 @@ fn an_idle_entry_is_as_good_as_none() {
 #[test]
 fn a_packet_keeps_its_own_entry_and_the_reverse_alive() {
     let mut world = World::new();
-    world.from_tap(TAP_A, STATE_FORWARD, local(TAP_B));
+    world.decide(TAP_A, STATE_FORWARD, local(TAP_B));
     let frame = udp((A4, 1), (B4, 9), b"x");
-    assert!(world.from_port(TAP_A, &frame).sent());
+    assert!(world.hand_in(TAP_A, &frame).sent());
     let keys = [
         conn_key(TAP_A, UDP, (A4, 1), (B4, 9)),
         conn_key(TAP_B, UDP, (B4, 9), (A4, 1)),
@@ -651,7 +630,7 @@ fn a_packet_keeps_its_own_entry_and_the_reverse_alive() {
     };
     let fresh = seen(&world);
     keys.iter().for_each(|key| world.age(key, 5_000_000_000));
-    assert!(world.from_port(TAP_A, &frame).sent());
+    assert!(world.hand_in(TAP_A, &frame).sent());
     assert!(
         seen(&world)
             .iter()

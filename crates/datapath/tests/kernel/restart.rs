@@ -55,8 +55,8 @@ impl Pair {
 
     fn decide(&self, world: &mut World) {
         let [a, b] = self.taps;
-        world.from_tap(a, STATE_FORWARD, local(b));
-        world.from_tap(
+        world.decide(a, STATE_FORWARD, local(b));
+        world.decide(
             b,
             STATE_REPLY,
             Action {
@@ -177,8 +177,8 @@ fn a_detached_tap_is_left_alone() {
 #[test]
 fn another_size_of_the_connection_table_starts_empty() {
     let mut world = World::new();
-    world.from_tap(1001, STATE_FORWARD, local(1002));
-    world.from_port(1001, &udp((A4, 1), (B4, 2), b"x"));
+    world.decide(1001, STATE_FORWARD, local(1002));
+    world.hand_in(1001, &udp((A4, 1), (B4, 2), b"x"));
     assert_eq!(world.table.maps().connections(10).unwrap().len(), 2);
     let pin_dir = world.crash();
     let options = Options {

@@ -24,7 +24,7 @@ impl Twin for World {
     fn look_up(&mut self, key: &FlowKey) -> Option<DropReason> {
         let [src, dst] = [key.src, key.dst].map(|ip| unmapped(key.family, ip).to_string());
         let frame = udp((&src, key.sport), (&dst, key.dport), b"");
-        match self.from_port(key.in_port, &frame) {
+        match self.hand_in(key.in_port, &frame) {
             Fate::Dropped(reason) => Some(reason),
             Fate::Up(WHY_MISS) => None,
             other => panic!("{other:?}"),

@@ -96,7 +96,7 @@ impl World {
     }
 
     /// Hands a frame in at a tap.
-    pub fn from_port(&mut self, port: u32, frame: &[u8]) -> Fate {
+    pub fn hand_in(&mut self, port: u32, frame: &[u8]) -> Fate {
         self.inject(MARK_FROM_PORT | port, 0, frame)
     }
 
@@ -166,7 +166,7 @@ impl World {
     }
 
     /// Installs an action for all packets of one state from a tap.
-    pub fn from_tap(&mut self, in_port: u32, state: u8, action: Action) {
+    pub fn decide(&mut self, in_port: u32, state: u8, action: Action) {
         let key = FlowKey {
             in_port,
             state,

@@ -142,12 +142,12 @@ fn judge(key: &FlowKey) -> (Mask, DropReason) {
         ports[selector as usize % 5],
         ports[selector as usize / 5 % 5],
     );
-    let dst = if selector / 25 % 2 == 0 {
+    let dst = if selector & 32 == 0 {
         [0; 16]
     } else {
         [0xff; 16]
     };
-    let smac = if selector / 50 % 2 == 0 {
+    let smac = if selector & 64 == 0 {
         [0; 6]
     } else {
         [0xff; 6]
