@@ -1,0 +1,27 @@
+"""What is refused, and why."""
+
+from neutron_lib import exceptions
+
+
+class MultipleSegments(exceptions.InvalidInput):
+    """A network of several segments."""
+
+    message = (
+        "A network of type midonet or uplink has exactly one segment, this one has "
+        "%(count)d. Create the network without 'segments'."
+    )
+
+
+class UnsupportedDeviceOwner(exceptions.Conflict):
+    """A port of a kind of router that does not exist here."""
+
+    message = (
+        "Port %(port)s cannot have device_owner '%(owner)s': every MidoNet router is distributed "
+        "and highly available, its interfaces are '%(instead)s'."
+    )
+
+
+class AddressGroupsUnsupported(exceptions.InvalidInput):
+    """A rule that names an address group."""
+
+    message = "remote_address_group_id is not supported: use remote_ip_prefix or remote_group_id."
