@@ -1,6 +1,5 @@
 //! What can stop a bench.
 
-use client::ClientError;
 use lab::LabError;
 use std::{io, process::ExitStatus};
 
@@ -10,9 +9,6 @@ pub enum BenchError {
     /// The lab could not be built.
     #[error(transparent)]
     Lab(#[from] LabError),
-    /// A service refused or could not be reached.
-    #[error(transparent)]
-    Client(#[from] ClientError),
     /// A system call or file operation.
     #[error("{what}: {source}")]
     Io {

@@ -1,5 +1,6 @@
 //! `midonet-bench`: how fast the virtual network is, measured against the kernel's own paths.
 
+mod boot;
 mod error;
 mod guard;
 mod network;
@@ -23,6 +24,8 @@ struct Arguments {
 enum Command {
     /// Throughput, request rate, packet rate and new connections between VMs.
     Network(network::Options),
+    /// Time from a created port to the first ping of its VM, with a real Neutron.
+    Boot(boot::Options),
     /// The traffic generator that the other benches use.
     #[command(subcommand)]
     Traffic(traffic::Traffic),
@@ -31,6 +34,7 @@ enum Command {
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Network(options) => guard::guarded(|| network::run(&options)),
+        Command::Boot(options) => guard::guarded(|| boot::run(&options)),
         Command::Traffic(traffic) => traffic::run(traffic).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {

@@ -7,7 +7,6 @@ use crate::{
 use api::{media::JSON, neutron::Kind};
 use serde_json::{Value, json};
 use std::env;
-use uuid::Uuid;
 
 /// Resources that Neutron is asked for at a time.
 const PAGE: usize = 1000;
@@ -105,11 +104,6 @@ impl OpenStack {
         })
     }
 
-    /// The token.
-    pub fn token(&self) -> &str {
-        &self.token
-    }
-
     /// All resources of a kind that the project may see.
     pub fn list(&self, kind: Kind) -> Result<Vec<Value>, ClientError> {
         let key = format!("{}s", name(kind));
@@ -117,7 +111,7 @@ impl OpenStack {
         let mut found = Vec::new();
         for _ in 0..PAGES_MAX {
             let Some(address) = next.take() else { break };
-            let mut page: Value = self.call("GET", &address, None)?.json()?;
+            let mut page: Value = self.read(&address)?.json()?;
             if let Value::Array(items) = page[&key].take() {
                 found.extend(items);
             }
@@ -126,73 +120,13 @@ impl OpenStack {
         Ok(found)
     }
 
-    /// One resource.
-    pub fn get(&self, kind: Kind, id: Uuid) -> Result<Value, ClientError> {
-        let address = self.address(&format!("{}/{id}", path(kind)));
-        self.unwrapped(kind, self.call("GET", &address, None)?)
-    }
-
-    /// Creates a resource from its attributes; what Neutron made of it.
-    pub fn create(&self, kind: Kind, body: Value) -> Result<Value, ClientError> {
-        let address = self.address(&path(kind));
-        let body = json!({ name(kind): body });
-        self.unwrapped(kind, self.call("POST", &address, Some(&body))?)
-    }
-
-    /// Creates many resources of a kind in one request.
-    pub fn create_all(&self, kind: Kind, bodies: &[Value]) -> Result<Vec<Value>, ClientError> {
-        let key = format!("{}s", name(kind));
-        let address = self.address(&path(kind));
-        let answer = self.call("POST", &address, Some(&json!({ key.as_str(): bodies })))?;
-        match answer.json::<Value>()?[&key].take() {
-            Value::Array(made) => Ok(made),
-            _ => Err(ClientError::Unexpected {
-                address,
-                detail: format!("no {key}"),
-            }),
-        }
-    }
-
-    /// Changes attributes of a resource.
-    pub fn update(&self, kind: Kind, id: Uuid, body: Value) -> Result<Value, ClientError> {
-        let address = self.address(&format!("{}/{id}", path(kind)));
-        let body = json!({ name(kind): body });
-        self.unwrapped(kind, self.call("PUT", &address, Some(&body))?)
-    }
-
-    /// Deletes a resource.
-    pub fn delete(&self, kind: Kind, id: Uuid) -> Result<(), ClientError> {
-        let address = self.address(&format!("{}/{id}", path(kind)));
-        self.call("DELETE", &address, None).map(drop)
-    }
-
-    /// Puts a router on a subnet.
-    pub fn add_router_interface(&self, router: Uuid, subnet: Uuid) -> Result<Value, ClientError> {
-        let address = self.address(&format!("routers/{router}/add_router_interface"));
-        self.call("PUT", &address, Some(&json!({"subnet_id": subnet})))?
-            .json()
-    }
-
-    fn unwrapped(&self, kind: Kind, answer: Answer) -> Result<Value, ClientError> {
-        Ok(answer.json::<Value>()?[name(kind)].take())
-    }
-
     fn address(&self, path: &str) -> String {
         format!("{}/v2.0/{path}", self.neutron)
     }
 
-    fn call(
-        &self,
-        method: &'static str,
-        address: &str,
-        body: Option<&Value>,
-    ) -> Result<Answer, ClientError> {
-        let headers = [
-            ("X-Auth-Token", self.token.as_str()),
-            ("Content-Type", JSON),
-            ("Accept", JSON),
-        ];
-        exchange(&self.pool, method, address, &headers, body)?.success()
+    fn read(&self, address: &str) -> Result<Answer, ClientError> {
+        let headers = [("X-Auth-Token", self.token.as_str()), ("Accept", JSON)];
+        exchange(&self.pool, "GET", address, &headers, None)?.success()
     }
 }
 
