@@ -95,3 +95,73 @@ fn pseudo_sum(frame: &[u8], parsed: &Parsed, proto: u8) -> u16 {
     }
     sum as u16
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use etherparse::{PacketBuilder, checksum::u32_16bit_word};
+
+    /// Completes the checksum as the kernel does, and gives back the frame.
+    fn complete(frame: &[u8], o: &Offload) -> Vec<u8> {
+        let mut frame = frame[..o.end].to_vec();
+        let field = o.field..o.field + 2;
+        frame[field.clone()].copy_from_slice(&o.pseudo.to_be_bytes());
+        let sum = u32_16bit_word::add_slice(0, &frame[usize::from(o.start)..]);
+        frame[field].copy_from_slice(&u32_16bit_word::ones_complement(sum).to_ne_bytes());
+        frame
+    }
+
+    fn frames() -> Vec<Vec<u8>> {
+        let mac = || PacketBuilder::ethernet2([2; 6], [4; 6]);
+        let v4 = || mac().ipv4([10, 0, 0, 1], [10, 0, 0, 2], 9);
+        let v6 = || mac().ipv6([0x20; 16], [0xfd; 16], 9);
+        let mut frames = vec![vec![]; 5];
+        v4().udp(1, 2).write(&mut frames[0], b"odd").unwrap();
+        v6().udp(1, 2).write(&mut frames[1], b"even").unwrap();
+        v4().tcp(1, 2, 3, 4)
+            .write(&mut frames[2], b"payload")
+            .unwrap();
+        v6().tcp(1, 2, 3, 4)
+            .write(&mut frames[3], b"payload")
+            .unwrap();
+        v6().icmpv6_echo_request(1, 2)
+            .write(&mut frames[4], b"ping")
+            .unwrap();
+        frames
+    }
+
+    #[test]
+    fn the_kernel_completes_what_was_left_open() {
+        for whole in frames() {
+            let mut open = whole.clone();
+            let found = offload(&open, 0).unwrap();
+            open[found.field..found.field + 2].copy_from_slice(&[0x12, 0x34]);
+            open.extend([0xee; 3]); // padding
+            assert_eq!(complete(&open, &offload(&open, 0).unwrap()), whole);
+        }
+    }
+
+    #[test]
+    fn what_has_no_such_checksum_is_left_alone() {
+        let mut without = frames().swap_remove(0);
+        without[40..42].fill(0);
+        assert_eq!(offload(&without, 0), None, "UDP without a checksum");
+        let mut ping = vec![];
+        let v4 = PacketBuilder::ethernet2([2; 6], [4; 6]).ipv4([10, 0, 0, 1], [10, 0, 0, 2], 9);
+        v4.icmpv4_echo_request(1, 2)
+            .write(&mut ping, b"ping")
+            .unwrap();
+        assert_eq!(offload(&ping, 0), None);
+        assert_eq!(offload(&ping[..20], 0), None, "no frame at all");
+    }
+
+    #[test]
+    fn aggregates_say_how_to_cut_them() {
+        let frames = frames();
+        let kind =
+            |i: usize| offload(&frames[i], 1400).map(|o| (o.gso_type, o.gso_size, o.headers));
+        assert_eq!(kind(2), Some((GSO_TCPV4, 1400, 54)));
+        assert_eq!(kind(3), Some((GSO_TCPV6, 1400, 74)));
+        assert_eq!(kind(0), Some((GSO_UDP_L4, 1400, 42)));
+    }
+}

@@ -1,0 +1,155 @@
+//! Decisions become actions.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use bpf_abi::*;
+use datapath::{Compiled, Place, Places, compile};
+use flow::{Decision, DropReason, Mask, Rewrite, Verdict, mapped};
+use std::{collections::BTreeSet, net::IpAddr};
+use topology::{PortId, Tag};
+use uuid::Uuid;
+use wire::Mac;
+
+const PORT: PortId = PortId(Uuid::from_u128(1));
+const REWRITE: Rewrite = Rewrite {
+    hops: 1,
+    smac: Mac([2, 0, 0, 0, 0, 1]),
+    dmac: Mac([2, 0, 0, 0, 0, 2]),
+};
+
+struct Everywhere(Place);
+
+impl Places for Everywhere {
+    fn place(&self, port: PortId) -> Place {
+        assert_eq!(port, PORT);
+        self.0.clone()
+    }
+}
+
+fn forward(track: bool, reply: bool) -> Decision {
+    let verdict = Verdict::Forward {
+        port: PORT,
+        rewrite: REWRITE,
+        mtu: 1450,
+        track,
+        reply,
+    };
+    decision(verdict)
+}
+
+fn decision(verdict: Verdict) -> Decision {
+    let tags = BTreeSet::from([Tag::Host("seen".into())]);
+    Decision {
+        mask: Mask::default(),
+        verdict,
+        tags,
+    }
+}
+
+fn at(place: Place, decision: &Decision) -> Compiled {
+    compile(decision, &Everywhere(place)).unwrap()
+}
+
+fn remote(address: &str) -> Place {
+    Place::Remote {
+        host: "two".into(),
+        address: address.parse().unwrap(),
+        key: 77,
+    }
+}
+
+fn tags(extra: &[Tag]) -> BTreeSet<Tag> {
+    [Tag::Host("seen".into())]
+        .iter()
+        .chain(extra)
+        .cloned()
+        .collect()
+}
+
+#[test]
+fn a_port_of_this_host_is_a_tap() {
+    let compiled = at(Place::Local { ifindex: 5 }, &forward(true, false));
+    let expected = Action {
+        kind: ACTION_LOCAL,
+        flags: ACTION_TRACK,
+        ifindex: 5,
+        hops: 1,
+        mtu: 1450,
+        smac: REWRITE.smac.0,
+        dmac: REWRITE.dmac.0,
+        ..Action::default()
+    };
+    assert_eq!(compiled.action, expected);
+    assert_eq!(compiled.tags, tags(&[Tag::Port(PORT)]));
+}
+
+#[test]
+fn a_port_of_another_host_is_its_address_and_key_with_the_state_in_the_vni() {
+    let cases = [
+        (true, false, ACTION_TRACK, 77),
+        (false, true, ACTION_REPLY, 77 | VNI_REPLY),
+        (false, false, 0, 77 | VNI_UNTRACKED),
+    ];
+    for (track, reply, flags, vni) in cases {
+        let Compiled {
+            action, tags: t, ..
+        } = at(remote("192.0.2.2"), &forward(track, reply));
+        assert_eq!(
+            (action.kind, action.flags, action.vni),
+            (ACTION_TUNNEL, flags, vni)
+        );
+        assert_eq!(
+            action.remote,
+            mapped("192.0.2.2".parse::<IpAddr>().unwrap())
+        );
+        assert_eq!(t, tags(&[Tag::Port(PORT), Tag::Host("two".into())]));
+    }
+    let action = at(remote("2001:db8::2"), &forward(true, false)).action;
+    assert_eq!(action.flags, ACTION_TRACK | ACTION_REMOTE_V6);
+}
+
+#[test]
+fn a_port_that_is_nowhere_is_a_drop_that_its_binding_takes_out() {
+    let unbound = at(Place::Unbound, &forward(true, false));
+    assert_eq!((unbound.action.kind, unbound.action.hops), (ACTION_DROP, 0));
+    assert_eq!(unbound.action.reason, DropReason::PortUnbound as u8);
+    assert!(unbound.tags.contains(&Tag::Port(PORT)));
+    let unknown = at(
+        Place::HostUnknown { host: "two".into() },
+        &forward(true, false),
+    );
+    assert_eq!(unknown.action.reason, DropReason::HostUnknown as u8);
+    assert_eq!(
+        unknown.tags,
+        tags(&[Tag::Port(PORT), Tag::Host("two".into())])
+    );
+}
+
+#[test]
+fn a_drop_keeps_its_cause() {
+    let (reason, cause) = (DropReason::SecurityGroupEgress, Some(Uuid::from_u128(9)));
+    let compiled = at(Place::Unbound, &decision(Verdict::Drop { reason, cause }));
+    assert_eq!(
+        (compiled.action.kind, compiled.action.reason),
+        (ACTION_DROP, reason as u8)
+    );
+    assert_eq!((compiled.cause, compiled.tags), (cause, tags(&[])));
+}
+
+#[test]
+fn verdicts_for_one_frame_are_not_compiled() {
+    let once = [
+        Verdict::Flood { ports: vec![PORT] },
+        Verdict::Answer(vec![]),
+        Verdict::Refuse {
+            reason: DropReason::TtlExpired,
+            cause: None,
+            answer: None,
+        },
+    ];
+    for verdict in once {
+        assert_eq!(
+            compile(&decision(verdict), &Everywhere(Place::Unbound)),
+            None
+        );
+    }
+}
