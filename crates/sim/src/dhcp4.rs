@@ -225,6 +225,3 @@ fn v4(ip: IpAddr) -> Option<Ipv4Addr> {
         IpAddr::V6(_) => None,
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -142,6 +142,3 @@ fn interface_address(at: &Visit<'_>, v4: bool) -> Option<IpAddr> {
         .find(|ip| ip.is_ipv4() == v4);
     fixed.or_else(|| (!v4).then(|| IpAddr::V6(at.inside.mac.link_local())))
 }
-
-#[cfg(test)]
-mod tests;

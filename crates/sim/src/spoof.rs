@@ -38,28 +38,23 @@ impl Sim<'_> {
     }
 
     /// Packets that a host may send before it has an address: requests for one, and what
-    /// duplicate address detection needs (RFC 4862, 5.4).
+    /// duplicate address detection needs (RFC 4861, 4.1 and 4.3; RFC 3590, 4).
     fn has_no_address_yet(&mut self) -> bool {
-        const LISTENER_REPORTS: (u8, u8) = (icmp6::MLD_REPORT, icmp6::MLD_DONE);
-        match self.look.family() {
-            Some(Family::V4) => {
-                self.is_dhcp_request()
-                    && self
-                        .look
-                        .address_is(Side::Src, IpAddr::V4(Ipv4Addr::UNSPECIFIED))
-            }
+        const KINDS: [u8; 5] = [
+            icmp6::ROUTER_SOLICITATION,
+            icmp6::NEIGHBOR_SOLICITATION,
+            icmp6::MLD_REPORT,
+            icmp6::MLD_DONE,
+            icmp6::MLD2_REPORT,
+        ];
+        let (allowed, nobody) = match self.look.family() {
+            Some(Family::V4) => (self.is_dhcp_request(), IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
             _ => {
-                let allowed = self.look.icmp_is(icmp6::NEIGHBOR_SOLICITATION, None)
-                    || self.look.icmp_is(icmp6::MLD2_REPORT, None)
-                    || self
-                        .look
-                        .icmp_type_in(LISTENER_REPORTS.0, LISTENER_REPORTS.1);
-                allowed
-                    && self
-                        .look
-                        .address_is(Side::Src, IpAddr::V6(Ipv6Addr::UNSPECIFIED))
+                let allowed = KINDS.iter().any(|kind| self.look.icmp_is(*kind, None));
+                (allowed, IpAddr::V6(Ipv6Addr::UNSPECIFIED))
             }
-        }
+        };
+        allowed && self.look.address_is(Side::Src, nobody)
     }
 
     /// A DHCPv4 client's message to servers.

@@ -119,3 +119,53 @@ proptest! {
         simulate(&snapshot, Ingress::Network(bridge), &packet);
     }
 }
+/// The properties above say something only if random packets get everywhere.
+#[test]
+fn random_packets_meet_every_kind_of_verdict() {
+    let mut missing: Vec<&str> = vec![
+        "forward 0 false",
+        "forward 1 false",
+        "forward 2 false",
+        "forward 0 true",
+        "forward 1 true",
+        "forward 2 true",
+        "security_group_egress",
+        "security_group_ingress",
+        "spoofed_mac",
+        "spoofed_ip",
+        "unknown_mac",
+        "no_route",
+        "unknown_neighbor",
+        "ttl_expired",
+        "router_address",
+        "martian_address",
+        "hairpin",
+        "port_down",
+        "port_unbound",
+        "network_down",
+        "router_down",
+        "dhcp_server",
+        "too_many_devices",
+        "answer",
+        "flood",
+    ];
+    for seed in 0..2000 {
+        let mut dice = Dice::new(seed);
+        let snapshot = random_world(&mut dice).snapshot();
+        for _ in 0..4 {
+            let (port, frame, state) = random_frame(&mut dice, &snapshot);
+            let name = match judge(&snapshot, port, key_of(&frame, state), &frame).verdict {
+                Verdict::Forward { rewrite, reply, .. } => {
+                    format!("forward {} {reply}", rewrite.hops)
+                }
+                Verdict::Drop { reason, .. } | Verdict::Refuse { reason, .. } => {
+                    reason.name().into()
+                }
+                Verdict::Answer(_) => "answer".to_owned(),
+                Verdict::Flood { .. } => "flood".to_owned(),
+            };
+            missing.retain(|wanted| *wanted != name);
+        }
+    }
+    assert_eq!(missing, Vec::<&str>::new());
+}

@@ -35,7 +35,7 @@ pub fn random_world(dice: &mut Dice) -> World {
                 format!("fd00:{n}::{}", i + 1),
             );
             let port = world.interface(*router, bridge, &[(v4, &a), (v6, &b)]);
-            if dice.once_in(10) {
+            if dice.once_in(20) {
                 world.change_port(port, |p| p.admin_up = false);
             }
         }
@@ -43,7 +43,7 @@ pub fn random_world(dice: &mut Dice) -> World {
             random_vm(dice, &mut world, bridge, [v4, v6], (n, i), &groups);
         }
     }
-    let down = dice.below(world.objects.len() * 4);
+    let down = dice.below(world.objects.len() * 8);
     if let Some(object) = world.objects.get_mut(down) {
         turn_off(object);
     }
@@ -114,7 +114,12 @@ fn random_group(dice: &mut Dice, world: &mut World) -> GroupId {
     if dice.once_in(3) {
         return world.default_group();
     }
-    let rules = (0..dice.below(6)).map(|_| random_rule(dice)).collect();
+    let mut rules: Vec<Rule> = (0..dice.below(6)).map(|_| random_rule(dice)).collect();
+    for direction in [Direction::Egress, Direction::Ingress] {
+        if dice.once_in(3) {
+            rules.extend([Family::V4, Family::V6].map(|family| rule(direction, family)));
+        }
+    }
     let stateful = !dice.once_in(4);
     world.group(stateful, rules)
 }

@@ -1,1 +1,0 @@
-//! Single packets in a small town, and what becomes of them.
