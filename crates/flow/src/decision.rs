@@ -15,6 +15,16 @@ pub enum State {
     Reply,
 }
 
+impl State {
+    /// How a flow key writes it.
+    pub fn number(self) -> u8 {
+        match self {
+            State::Forward => bpf_abi::STATE_FORWARD,
+            State::Reply => bpf_abi::STATE_REPLY,
+        }
+    }
+}
+
 /// What the simulation found for a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {

@@ -130,7 +130,10 @@ impl Parsed {
         let header: [u8; IPV4_HEADER] = field(frame, ETHERNET_HEADER)?;
         let header_len = usize::from(header[0] & 0xf) * 4;
         let total_len = usize::from(u16::from_be_bytes([header[2], header[3]]));
-        require(header[0] >> 4 == 4 && header_len >= IPV4_HEADER, DropReason::Malformed)?;
+        require(
+            header[0] >> 4 == 4 && header_len >= IPV4_HEADER,
+            DropReason::Malformed,
+        )?;
         self.transport = ETHERNET_HEADER + header_len;
         self.end = ETHERNET_HEADER + total_len;
         let whole = self.transport <= self.end && self.end <= frame.len();
@@ -198,7 +201,10 @@ impl Parsed {
         let overlaps = offset == 1 && self.key.proto == protocol::TCP;
         require(!overlaps, DropReason::Malformed)?;
         if offset != 0 || more {
-            self.fragment = Some(Fragment { id, first: offset == 0 });
+            self.fragment = Some(Fragment {
+                id,
+                first: offset == 0,
+            });
         }
         Ok(())
     }
@@ -245,7 +251,10 @@ const FRAGMENT: u8 = 44;
 const DESTINATION_OPTIONS: u8 = 60;
 
 fn is_extension(header: u8) -> bool {
-    matches!(header, HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS)
+    matches!(
+        header,
+        HOP_BY_HOP | ROUTING | FRAGMENT | DESTINATION_OPTIONS
+    )
 }
 
 fn is_error(family: u8, proto: u8, kind: u8) -> bool {
@@ -257,7 +266,11 @@ fn is_error(family: u8, proto: u8, kind: u8) -> bool {
 }
 
 fn is_echo(family: u8, kind: u8) -> bool {
-    if family == 4 { matches!(kind, 0 | 8) } else { matches!(kind, 128 | 129) }
+    if family == 4 {
+        matches!(kind, 0 | 8)
+    } else {
+        matches!(kind, 128 | 129)
+    }
 }
 
 /// The ports of a transport header of which 8 bytes are there.
@@ -292,7 +305,12 @@ impl Embedded {
             _ => false,
         };
         let (sport, dport) = read_ports(family, proto, segment).filter(|_| known)?;
-        Some(Self { src, dst, proto, reversed: reverse_ports(proto, sport, dport)? })
+        Some(Self {
+            src,
+            dst,
+            proto,
+            reversed: reverse_ports(proto, sport, dport)?,
+        })
     }
 
     fn ipv4(packet: &[u8]) -> Option<([u8; 16], [u8; 16], u8, usize)> {

@@ -15,17 +15,35 @@ fn pair(family: u8) -> (IpAddr, IpAddr) {
 }
 
 fn packet(src: IpAddr, dst: IpAddr, proto: u8, payload: &[u8]) -> Vec<u8> {
-    IpPacket { src, dst, proto, ttl: 64, payload }.frame(A, B).unwrap()
+    IpPacket {
+        src,
+        dst,
+        proto,
+        ttl: 64,
+        payload,
+    }
+    .frame(A, B)
+    .unwrap()
 }
 
 fn udp(family: u8) -> Vec<u8> {
     let (src, dst) = pair(family);
-    let datagram = Udp { sport: 1000, dport: 53, payload: b"query" }.datagram(src, dst).unwrap();
+    let datagram = Udp {
+        sport: 1000,
+        dport: 53,
+        payload: b"query",
+    }
+    .datagram(src, dst)
+    .unwrap();
     packet(src, dst, protocol::UDP, &datagram)
 }
 
 fn icmp(family: u8) -> u8 {
-    if family == 4 { protocol::ICMP } else { protocol::ICMPV6 }
+    if family == 4 {
+        protocol::ICMP
+    } else {
+        protocol::ICMPV6
+    }
 }
 
 /// Writes the IPv4 header checksum again after a test changed the header.
@@ -54,7 +72,9 @@ fn ports_and_addresses_of_both_families() {
         };
         assert_eq!(parsed.key, wanted);
         let segment = tcp_segment((src, 5), (dst, 80), tcp_flag::SYN);
-        let key = parse(&packet(src, dst, protocol::TCP, &segment)).unwrap().key;
+        let key = parse(&packet(src, dst, protocol::TCP, &segment))
+            .unwrap()
+            .key;
         assert_eq!((key.proto, key.sport, key.dport), (protocol::TCP, 5, 80));
     }
 }
@@ -63,7 +83,13 @@ fn ports_and_addresses_of_both_families() {
 fn echoes_carry_identifier_and_type() {
     for (family, kind) in [(4, icmp4::ECHO_REQUEST), (6, icmp6::ECHO_REQUEST)] {
         let (src, dst) = pair(family);
-        let echo = Icmp { kind, code: 0, rest: [0, 7, 0, 1], body: b"x" }.message(src, dst);
+        let echo = Icmp {
+            kind,
+            code: 0,
+            rest: [0, 7, 0, 1],
+            body: b"x",
+        }
+        .message(src, dst);
         let key = parse(&packet(src, dst, icmp(family), &echo)).unwrap().key;
         assert_eq!((key.sport, key.dport), (7, u16::from(kind) << 8));
     }
@@ -73,7 +99,11 @@ fn echoes_carry_identifier_and_type() {
 fn arp_has_macs_only_and_other_ethertypes_are_named() {
     let mut frame = udp(4);
     frame[12..14].copy_from_slice(&[8, 6]);
-    let wanted = FlowKey { smac: A.0, dmac: B.0, ..FlowKey::default() };
+    let wanted = FlowKey {
+        smac: A.0,
+        dmac: B.0,
+        ..FlowKey::default()
+    };
     assert_eq!(parse(&frame).unwrap().key, wanted);
     let cases = [
         ([0x81, 0], DropReason::VlanTagged),
@@ -111,12 +141,36 @@ fn ipv4_header_checks() {
         }
         parse(&frame).map(|p| p.key.dport)
     };
-    assert_eq!(change(14, 0x65, true), Err(DropReason::Malformed), "version");
-    assert_eq!(change(14, 0x44, false), Err(DropReason::Malformed), "header length");
-    assert_eq!(change(17, 19, true), Err(DropReason::Malformed), "total length");
-    assert_eq!(change(17, 34, true), Err(DropReason::Malformed), "beyond the frame");
-    assert_eq!(change(22, 63, false), Err(DropReason::BadChecksum), "checksum");
-    assert_eq!(change(20, 0x80, true), Err(DropReason::BadChecksum), "reserved bit");
+    assert_eq!(
+        change(14, 0x65, true),
+        Err(DropReason::Malformed),
+        "version"
+    );
+    assert_eq!(
+        change(14, 0x44, false),
+        Err(DropReason::Malformed),
+        "header length"
+    );
+    assert_eq!(
+        change(17, 19, true),
+        Err(DropReason::Malformed),
+        "total length"
+    );
+    assert_eq!(
+        change(17, 34, true),
+        Err(DropReason::Malformed),
+        "beyond the frame"
+    );
+    assert_eq!(
+        change(22, 63, false),
+        Err(DropReason::BadChecksum),
+        "checksum"
+    );
+    assert_eq!(
+        change(20, 0x80, true),
+        Err(DropReason::BadChecksum),
+        "reserved bit"
+    );
 }
 
 #[test]
@@ -135,17 +189,33 @@ fn ipv4_fragments() {
     frame[18..22].copy_from_slice(&[0x12, 0x34, 0x20, 0]);
     fix_checksum(&mut frame);
     let first = parse(&frame).unwrap();
-    assert_eq!(first.fragment, Some(Fragment { id: 0x1234, first: true }));
+    assert_eq!(
+        first.fragment,
+        Some(Fragment {
+            id: 0x1234,
+            first: true
+        })
+    );
     assert_eq!((first.key.dport, first.key.flags), (53, 0));
     frame[20..22].copy_from_slice(&[0, 2]);
     fix_checksum(&mut frame);
     let later = parse(&frame).unwrap();
-    assert_eq!(later.fragment, Some(Fragment { id: 0x1234, first: false }));
+    assert_eq!(
+        later.fragment,
+        Some(Fragment {
+            id: 0x1234,
+            first: false
+        })
+    );
     assert_eq!((later.key.dport, later.key.flags), (0, FLAG_FRAGMENT));
     frame[21] = 1;
     frame[23] = protocol::TCP;
     fix_checksum(&mut frame);
-    assert_eq!(parse(&frame), Err(DropReason::Malformed), "it would overwrite TCP flags");
+    assert_eq!(
+        parse(&frame),
+        Err(DropReason::Malformed),
+        "it would overwrite TCP flags"
+    );
 }
 
 /// A UDP packet behind these extension headers; each is given without its next header byte.
@@ -171,13 +241,28 @@ fn ipv6_extension_headers_are_followed_within_limits() {
     let ok = |headers: &[(u8, [u8; 7])]| parse(&extended(headers)).map(|p| p.key.dport);
     assert_eq!(ok(&[(0, plain), (60, plain)]), Ok(53));
     assert_eq!(ok(&[(43, plain)]), Ok(53), "no segments left");
-    assert_eq!(ok(&[(43, [0, 0, 1, 0, 0, 0, 0])]), Err(DropReason::ExtensionHeaders));
-    assert_eq!(ok(&[(60, plain), (0, plain)]), Err(DropReason::ExtensionHeaders));
+    assert_eq!(
+        ok(&[(43, [0, 0, 1, 0, 0, 0, 0])]),
+        Err(DropReason::ExtensionHeaders)
+    );
+    assert_eq!(
+        ok(&[(60, plain), (0, plain)]),
+        Err(DropReason::ExtensionHeaders)
+    );
     assert_eq!(ok(&options(6)), Ok(53));
     assert_eq!(ok(&options(7)), Err(DropReason::ExtensionHeaders));
-    assert_eq!(ok(&[(44, fragment), (44, fragment)]), Err(DropReason::ExtensionHeaders));
-    assert_eq!(ok(&[(44, later), (60, plain)]), Err(DropReason::ExtensionHeaders));
-    assert_eq!(ok(&[(60, [255, 0, 0, 0, 0, 0, 0])]), Err(DropReason::Malformed));
+    assert_eq!(
+        ok(&[(44, fragment), (44, fragment)]),
+        Err(DropReason::ExtensionHeaders)
+    );
+    assert_eq!(
+        ok(&[(44, later), (60, plain)]),
+        Err(DropReason::ExtensionHeaders)
+    );
+    assert_eq!(
+        ok(&[(60, [255, 0, 0, 0, 0, 0, 0])]),
+        Err(DropReason::Malformed)
+    );
 }
 
 #[test]
@@ -186,7 +271,13 @@ fn ipv6_fragments() {
     assert_eq!(first.fragment, Some(Fragment { id: 9, first: true }));
     assert_eq!((first.key.dport, first.key.flags), (53, 0));
     let later = parse(&extended(&[(44, [0, 0, 8, 0, 0, 0, 9])])).unwrap();
-    assert_eq!(later.fragment, Some(Fragment { id: 9, first: false }));
+    assert_eq!(
+        later.fragment,
+        Some(Fragment {
+            id: 9,
+            first: false
+        })
+    );
     assert_eq!((later.key.proto, later.key.dport), (protocol::UDP, 0));
     assert_eq!(later.key.flags, FLAG_FRAGMENT);
     let atomic = parse(&extended(&[(44, [0; 7])])).unwrap();
@@ -206,8 +297,18 @@ fn tcp_data_offset_must_fit() {
 
 /// An error from `src` to `dst` about a packet that is inside.
 fn error(family: u8, src: IpAddr, dst: IpAddr, inside: &[u8]) -> Vec<u8> {
-    let kind = if family == 4 { icmp4::UNREACHABLE } else { icmp6::UNREACHABLE };
-    let message = Icmp { kind, code: 1, rest: [0; 4], body: inside }.message(src, dst);
+    let kind = if family == 4 {
+        icmp4::UNREACHABLE
+    } else {
+        icmp6::UNREACHABLE
+    };
+    let message = Icmp {
+        kind,
+        code: 1,
+        rest: [0; 4],
+        body: inside,
+    }
+    .message(src, dst);
     packet(src, dst, icmp(family), &message)
 }
 
@@ -227,10 +328,19 @@ fn icmp_errors_take_the_key_of_the_reply_of_what_they_speak_of() {
 fn icmp_errors_about_echoes() {
     for (family, request, reply) in [(4, 8_u8, 0_u16), (6, 128, 129)] {
         let (a, b) = pair(family);
-        let echo = Icmp { kind: request, code: 0, rest: [0, 7, 0, 1], body: &[] }.message(a, b);
+        let echo = Icmp {
+            kind: request,
+            code: 0,
+            rest: [0, 7, 0, 1],
+            body: &[],
+        }
+        .message(a, b);
         let inside = packet(a, b, icmp(family), &echo);
         let key = parse(&error(family, b, a, &inside[14..])).unwrap().key;
-        assert_eq!((key.proto, key.sport, key.dport), (icmp(family), 7, reply << 8));
+        assert_eq!(
+            (key.proto, key.sport, key.dport),
+            (icmp(family), 7, reply << 8)
+        );
     }
 }
 
@@ -241,10 +351,20 @@ fn icmp_errors_that_cannot_be_related_or_lie() {
         let inside = udp(family)[14..].to_vec();
         let header = if family == 4 { 20 } else { 40 };
         let refuse = |src, dst, inside: &[u8], reason, why: &str| {
-            assert_eq!(parse(&error(family, src, dst, inside)), Err(reason), "{family} {why}");
+            assert_eq!(
+                parse(&error(family, src, dst, inside)),
+                Err(reason),
+                "{family} {why}"
+            );
         };
         let unrelated = DropReason::UnrelatedIcmpError;
-        refuse(a, b, &inside, DropReason::SpoofedIp, "its sender is not who was sent to");
+        refuse(
+            a,
+            b,
+            &inside,
+            DropReason::SpoofedIp,
+            "its sender is not who was sent to",
+        );
         refuse(b, b, &inside, unrelated, "its receiver did not send");
         refuse(b, a, &inside[..header + 7], unrelated, "cut short");
         let mut other = inside.clone();
