@@ -147,6 +147,7 @@ fn two_hosts_make_one_network() {
         ),
     ];
     let [a, b, c, d] = &vms;
+    let b_dir = tempfile::tempdir().unwrap();
     for port in &topology.vms {
         until("all ports are up", || cluster.is_up(*port));
     }
@@ -167,6 +168,19 @@ fn two_hosts_make_one_network() {
         a.netns.reaches(to);
     }
     c.netns.reaches("10.2.0.14");
+
+    section("addresses by DHCP and by router advertisement");
+    assert_eq!(b.lease(b_dir.path()), "10.1.0.12 1450 10.1.0.1");
+    b.netns.must("sysctl -qw net.ipv6.conf.eth0.accept_ra=2");
+    b.netns.must("ip link set eth0 down");
+    b.netns.must("ip link set eth0 up");
+    until("an address is made from the advertised prefix", || {
+        b.netns
+            .must("ip -6 -o addr show dev eth0 scope global dynamic")
+            .contains("fd01:")
+    });
+    b.netns.must("ip addr replace fd01::12/64 dev eth0 nodad");
+    b.gateway("10.1.0.1");
 
     section("what is seen on the socket");
     let status = one.get("/status");

@@ -5,6 +5,7 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
+    os::unix::fs::PermissionsExt,
     path::PathBuf,
     process::{Child, Command, Output, Stdio},
     sync::{Arc, Condvar, Mutex},
@@ -377,8 +378,34 @@ impl Vm {
         Self { netns }
     }
 
+    /// Address, MTU and router that DHCP gives; nothing is configured by it.
+    pub fn lease(&self, dir: &std::path::Path) -> String {
+        let (script, told, pid) = (dir.join("script"), dir.join("told"), dir.join("pid"));
+        let said = "$new_ip_address $new_interface_mtu $new_routers";
+        let text = format!(
+            "#!/bin/sh\n[ -z \"$new_routers\" ] || echo {said} >{}\n",
+            told.display()
+        );
+        fs::write(&script, text).unwrap();
+        fs::set_permissions(&script, fs::Permissions::from_mode(0o755)).unwrap();
+        fs::write(
+            dir.join("conf"),
+            "initial-interval 1; request interface-mtu, routers;",
+        )
+        .unwrap();
+        self.netns.must(&format!(
+            "dhclient -4 -1 -q -cf {} -sf {} -lf {} -pf {} eth0",
+            dir.join("conf").display(),
+            script.display(),
+            dir.join("leases").display(),
+            pid.display(),
+        ));
+        must(&format!("kill {}", fs::read_to_string(pid).unwrap().trim()));
+        fs::read_to_string(told).unwrap().trim().to_owned()
+    }
+
     pub fn gateway(&self, address: &str) {
         self.netns
-            .must(&format!("ip route add default via {address}"));
+            .must(&format!("ip route replace default via {address}"));
     }
 }
