@@ -10,7 +10,12 @@ mod stats;
 mod traffic;
 
 use clap::{Parser, Subcommand};
-use std::process::ExitCode;
+use error::BenchError;
+use report::Line;
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
 /// Benches of MidoNet. Figures are ratios to what the kernel does alone, taken alternately.
 #[derive(Debug, Parser)]
@@ -23,9 +28,30 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// Throughput, request rate, packet rate and new connections between VMs.
-    Network(network::Options),
+    Network {
+        #[command(flatten)]
+        options: network::Options,
+        /// Also write the figures to this file, one JSON object a line
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
     /// Time from a created port to the first ping of its VM, with a real Neutron.
-    Boot(boot::Options),
+    Boot {
+        #[command(flatten)]
+        options: boot::Options,
+        /// Also write the figures to this file, one JSON object a line
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+    /// Both.
+    All {
+        /// Where the figures go, one JSON object a line
+        file: PathBuf,
+        #[command(flatten)]
+        network: network::Options,
+        #[command(flatten)]
+        boot: boot::Options,
+    },
     /// The traffic generator that the other benches use.
     #[command(subcommand)]
     Traffic(traffic::Traffic),
@@ -33,12 +59,46 @@ enum Command {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().command {
-        Command::Network(options) => guard::guarded(|| network::run(&options)),
-        Command::Boot(options) => guard::guarded(|| boot::run(&options)),
+        Command::Network { options, json } => {
+            guard::guarded(|| show(&network::run(&options)?, json.as_deref()))
+        }
+        Command::Boot { options, json } => {
+            guard::guarded(|| show(&boot::run(&options)?, json.as_deref()))
+        }
+        Command::All {
+            file,
+            network,
+            boot,
+        } => guard::guarded(|| all(&file, &network, &boot)),
         Command::Traffic(traffic) => traffic::run(traffic).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         eprintln!("midonet-bench: {error}");
         ExitCode::FAILURE
     })
+}
+
+/// What the first bench found is kept if the second one fails.
+fn all(file: &Path, network: &network::Options, boot: &boot::Options) -> Result<(), BenchError> {
+    let mut lines = network::run(network)?;
+    show(&lines, Some(file))?;
+    let more = boot::run(boot)?;
+    show(&more, None)?;
+    lines.extend(more);
+    report::write_json(file, &lines)
+}
+
+fn show(lines: &[Line], json: Option<&Path>) -> Result<(), BenchError> {
+    print!("{}", report::table(lines));
+    json.map_or(Ok(()), |path| report::write_json(path, lines))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Arguments::command().debug_assert();
+    }
 }

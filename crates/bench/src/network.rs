@@ -7,29 +7,24 @@ mod measure;
 mod ours;
 mod pair;
 
-use crate::{error::BenchError, report};
+use crate::{error::BenchError, report::Line};
 use clap::Args;
 use comparison::{Builder, CALIBRATION, Comparison, PLAN, Site};
 use figures::Figures;
 use measure::{Effort, Measure};
 use pair::Pair;
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    path::PathBuf,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What the network bench is told.
 #[derive(Debug, Args)]
+#[group(id = "network options")]
 pub struct Options {
     /// Pairs of measurements per figure.
-    #[arg(long, default_value_t = 7)]
+    #[arg(long, default_value_t = 5)]
     repeats: usize,
     /// Length of one measurement.
     #[arg(long, default_value_t = 1)]
     seconds: u64,
-    /// Also write the figures to this file, one JSON object a line.
-    #[arg(long)]
-    json: Option<PathBuf>,
     /// Measure the kernel against itself instead: how far ratios stray by chance.
     #[arg(long)]
     calibrate: bool,
@@ -39,7 +34,7 @@ pub struct Options {
 }
 
 /// Builds the sites, measures in turn, prints the figures.
-pub fn run(options: &Options) -> Result<(), BenchError> {
+pub fn run(options: &Options) -> Result<Vec<Line>, BenchError> {
     let plan = if options.calibrate { CALIBRATION } else { PLAN };
     let wanted = |c: &&Comparison| options.path.as_deref().is_none_or(|p| p == c.path);
     let plan: Vec<&Comparison> = plan.iter().filter(wanted).collect();
@@ -59,12 +54,7 @@ pub fn run(options: &Options) -> Result<(), BenchError> {
             }
         }
     }
-    let lines = figures.summarise();
-    print!("{}", report::table(&lines));
-    options
-        .json
-        .as_ref()
-        .map_or(Ok(()), |path| report::write_json(path, &lines))
+    Ok(figures.summarise())
 }
 
 fn build_all(
