@@ -23,7 +23,7 @@ impl Backoff {
     }
 
     /// How long to wait now: between half and the whole of a time that doubles.
-    pub fn next(&mut self) -> Duration {
+    pub fn pause(&mut self) -> Duration {
         let whole = self.next;
         self.next = (whole * 2).min(LONGEST);
         // xorshift64 (Marsaglia 2003): spreads hosts, guards nothing.
@@ -46,15 +46,15 @@ mod tests {
     #[test]
     fn waits_grow_to_the_bound_and_start_over() {
         let mut backoff = Backoff::new(7);
-        let waits: Vec<Duration> = (0..20).map(|_| backoff.next()).collect();
+        let waits: Vec<Duration> = (0..20).map(|_| backoff.pause()).collect();
         assert!(waits[0] >= FIRST / 2 && waits[0] <= FIRST);
         assert!(waits[19] >= LONGEST / 2 && waits.iter().all(|w| *w <= LONGEST));
         backoff.reset();
-        assert!(backoff.next() <= FIRST);
+        assert!(backoff.pause() <= FIRST);
     }
 
     #[test]
     fn hosts_differ() {
-        assert_ne!(Backoff::new(2).next(), Backoff::new(4).next());
+        assert_ne!(Backoff::new(2).pause(), Backoff::new(4).pause());
     }
 }

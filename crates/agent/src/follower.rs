@@ -112,7 +112,7 @@ impl<M: Maps> Follower<M> {
             tracing::warn!(cluster = address, %error, "not connected");
             self.shared
                 .set_cluster(None, Some(format!("{address}: {error}")));
-            sleep(backoff.next()).await;
+            sleep(backoff.pause()).await;
         }
         unreachable!("the configuration names at least one cluster node");
     }

@@ -34,7 +34,7 @@ pub struct World<M> {
 /// of an earlier process stay in force.
 enum Decisions<M> {
     Waiting(Option<M>),
-    Ready(Table<M>),
+    Ready(Box<Table<M>>),
 }
 
 /// Frames that the agent itself dropped.
@@ -138,7 +138,7 @@ impl<M: Maps> World<M> {
         if let Decisions::Waiting(maps) = &mut self.decisions
             && let Some(maps) = maps.take()
         {
-            self.decisions = Decisions::Ready(Table::new(maps)?);
+            self.decisions = Decisions::Ready(Box::new(Table::new(maps)?));
         }
         Ok(())
     }
