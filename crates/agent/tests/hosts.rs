@@ -1,6 +1,7 @@
 //! Two agents in namespaces, the real kernel program, real VMs' stacks. Needs root.
 //!
 //! One test, because setting up takes longer than looking: the sections build on each other.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod lab;
 

@@ -1,5 +1,4 @@
 //! Two hosts as network namespaces, VMs on them, and a cluster that is a topology and a socket.
-#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 use std::{
     collections::BTreeSet,
