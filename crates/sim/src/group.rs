@@ -50,8 +50,6 @@ impl Sim<'_> {
             return Ok(Sender::Trusted);
         };
         if self.look.is_reply() && self.is_good_reply(port, security, End::Sender) {
-            self.look
-                .step(|| Step::port(port, "passes as a reply: the opposite is allowed"));
             return Ok(Sender::Reply);
         }
         let stateful = self.is_stateful(security);
@@ -76,8 +74,6 @@ impl Sim<'_> {
             Sender::Reply => true,
         };
         if may_be_reply && self.is_good_reply(port, security, End::Receiver) {
-            self.look
-                .step(|| Step::port(port, "passes as a reply: the opposite is allowed"));
             return Ok((false, true));
         }
         let stateful = self.is_stateful(security);
@@ -100,19 +96,21 @@ impl Sim<'_> {
     }
 
     fn is_good_reply(&mut self, port: &Port, security: &Security, end: End) -> bool {
-        let tuple = if self.is_stateful(security) {
-            Tuple::Answered
-        } else {
-            Tuple::Own
+        let (tuple, what) = match self.is_stateful(security) {
+            true => (
+                Tuple::Answered,
+                "passes as a reply: what it answers is allowed",
+            ),
+            false => (Tuple::Own, "allowed"),
         };
-        let found = self.find_rule(security, end, tuple);
-        if let (Some((group, rule)), Tuple::Answered) = (found, tuple) {
-            self.look.step(|| {
-                let what = format!("what it answers is allowed by rule {rule} of group {group}");
-                Step::port(port, what).because_of(rule.0)
-            });
-        }
-        found.is_some()
+        let Some((group, rule)) = self.find_rule(security, end, tuple) else {
+            return false;
+        };
+        self.look.step(|| {
+            let what = format!("{what} by rule {rule} of group {group}");
+            Step::port(port, what).because_of(rule.0)
+        });
+        true
     }
 
     /// Whether replies are recognised at a port: Neutron does not mix the two kinds on one port.

@@ -59,23 +59,23 @@ impl<'a> Sim<'a> {
     /// The router of an interface, if both are up.
     fn router_up(&mut self, inside: &'a Port) -> Outcome<&'a Router> {
         self.look.tag(Tag::Port(inside.id));
-        let id = inside.router().map_or(inside.id.0, |r| r.0);
         if !inside.admin_up {
             let step = || Step::port(inside, "the interface is administratively down");
             return Err(self.drop(DropReason::PortDown, inside.id.0, step));
         }
-        if let Some(id) = inside.router() {
-            self.look.tag(Tag::Router(id));
+        let id = inside.router();
+        id.into_iter().for_each(|id| self.look.tag(Tag::Router(id)));
+        match id.and_then(|id| self.snapshot.router(id)) {
+            Some(router) if router.admin_up => Ok(router),
+            Some(router) => {
+                let step = || Step::router(router, "it is administratively down");
+                Err(self.drop(DropReason::RouterDown, router.id.0, step))
+            }
+            None => {
+                let step = || Step::port(inside, "its router is not known");
+                Err(self.drop(DropReason::RouterDown, inside.id.0, step))
+            }
         }
-        let Some(router) = inside.router().and_then(|r| self.snapshot.router(r)) else {
-            let step = || Step::port(inside, "its router is not known");
-            return Err(self.drop(DropReason::RouterDown, id, step));
-        };
-        if !router.admin_up {
-            let step = || Step::router(router, "it is administratively down");
-            return Err(self.drop(DropReason::RouterDown, id, step));
-        }
-        Ok(router)
     }
 
     /// Through one router: out of which interface, to whose port.

@@ -5,7 +5,7 @@ use flow::{Decision, Verdict, key_bytes, key_from_bytes};
 use proptest::prelude::*;
 use sim::testing::{Dice, key_of, random_change, random_frame, random_world};
 use sim::{Ingress, Packet, simulate};
-use topology::{PortId, Snapshot};
+use topology::{PortId, Snapshot, View};
 
 fn judge(snapshot: &Snapshot, port: PortId, key: FlowKey, frame: &[u8]) -> Decision {
     simulate(
@@ -96,6 +96,25 @@ proptest! {
             for (old, new) in old.iter().zip(decide(&after)) {
                 if cached(old).is_some() && old.tags.is_disjoint(&touched) {
                     prop_assert_eq!(&old.verdict, &new.verdict, "{:?}\n{:?}", change, touched);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_host_decides_by_its_part_as_by_the_whole(seed: u64) {
+        let mut dice = Dice::new(seed);
+        let all = random_world(&mut dice).snapshot();
+        for host in ["host1", "host2"] {
+            let changes = View::default().advance(&all, host);
+            let mut part = Snapshot::default();
+            changes.into_iter().for_each(|change| drop(part.apply(change)));
+            for _ in 0..8 {
+                let (port, frame, state) = random_frame(&mut dice, &all);
+                if all.port(port).and_then(|p| p.host()) == Some(host) {
+                    let key = key_of(&frame, state);
+                    let decisions = [&all, &part].map(|s| judge(s, port, key, &frame));
+                    prop_assert_eq!(&decisions[0], &decisions[1]);
                 }
             }
         }
