@@ -21,6 +21,7 @@ mod kernel;
 mod maps;
 mod pins;
 mod program;
+mod rehearse;
 mod table;
 mod upcall;
 
@@ -30,6 +31,7 @@ pub use fake::FakeMaps;
 pub use inject::{InjectError, Injector, Outgoing};
 pub use kernel::KernelMaps;
 pub use maps::{Maps, MapsError};
-pub use program::{AttachError, Datapath, Entry, Options, Rehearsal, StartError};
+pub use program::{AttachError, Datapath, Options, StartError};
+pub use rehearse::{Entry, Rehearsal};
 pub use table::{DecisionInfo, Table};
 pub use upcall::{Frame, Upcalls};

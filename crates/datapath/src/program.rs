@@ -4,11 +4,12 @@ use crate::{
     KernelMaps, Maps, MapsError, Upcalls,
     device::name_of,
     pins::{maps_fit, on_bpffs, remove_pin, unpin_maps},
+    rehearse::{Entry, Rehearsal, rehearse},
 };
 use aya::{
     Ebpf, EbpfError, EbpfLoader,
     programs::{
-        LinkOrder, ProgramError, SchedClassifier, TcAttachType, TestRun, TestRunOptions,
+        LinkOrder, ProgramError, SchedClassifier, TcAttachType,
         links::{FdLink, LinkError, PinnedLink},
         tc::{SchedClassifierLink, TcAttachOptions},
     },
@@ -19,7 +20,6 @@ use std::{
     io,
     net::IpAddr,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/midonet.bpf.o"));
@@ -40,53 +40,6 @@ pub struct Options {
     /// With another number than the last time the table starts empty.
     pub connections: u32,
 }
-
-/// Where a rehearsed frame comes in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Entry {
-    /// `inject`, with this mark and segment size.
-    Injected {
-        /// `MARK_*` with an ifindex.
-        mark: u32,
-        /// Segment size of an aggregated frame; 0 for a plain one.
-        gso_size: u32,
-    },
-    /// `from_tunnel`; without tunnel metadata, which only a real frame has.
-    Tunnel,
-}
-
-impl Entry {
-    /// Name of the program, and the `struct __sk_buff` to hand in.
-    fn context(self) -> (&'static str, [u8; SK_BUFF]) {
-        let mut context = [0; SK_BUFF];
-        let Entry::Injected { mark, gso_size } = self else {
-            return (FROM_TUNNEL, context);
-        };
-        context[SK_BUFF_MARK..][..4].copy_from_slice(&mark.to_ne_bytes());
-        context[SK_BUFF_GSO_SIZE..][..4].copy_from_slice(&gso_size.to_ne_bytes());
-        (INJECT, context)
-    }
-}
-
-/// What became of a rehearsed frame.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rehearsal {
-    /// It would have left by a device; otherwise it was dropped or went up.
-    pub redirected: bool,
-    /// The frame as changed.
-    pub frame: Vec<u8>,
-    /// How long the program took.
-    pub duration: Duration,
-}
-
-/// Size of `struct __sk_buff` and offsets of fields in it: fixed, it is the kernel's interface.
-const SK_BUFF: usize = 192;
-const SK_BUFF_MARK: usize = 8;
-const SK_BUFF_GSO_SIZE: usize = 176;
-/// What a program returns when the frame is to leave by another device.
-const TC_ACT_REDIRECT: u32 = 7;
-/// How much a frame may grow in a rehearsal.
-const REHEARSAL_ROOM: usize = 256;
 
 /// The datapath cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -264,21 +217,11 @@ impl Datapath {
     /// Runs a program on a frame as if it had come in, without sending it on. Tables, counters and
     /// upcalls change as they would.
     pub fn rehearse(&mut self, entry: Entry, frame: &[u8]) -> Result<Rehearsal, ProgramError> {
-        let (name, context) = entry.context();
-        let mut out = vec![0; frame.len() + REHEARSAL_ROOM];
-        let result = classifier(&mut self.ebpf, name).test_run(TestRunOptions {
-            data_in: Some(frame),
-            data_out: Some(&mut out),
-            ctx_in: Some(&context),
-            ..TestRunOptions::new()
-        })?;
-        out.truncate(result.data_size_out as usize);
-        let redirected = result.return_value == TC_ACT_REDIRECT;
-        Ok(Rehearsal {
-            redirected,
-            frame: out,
-            duration: result.duration,
-        })
+        let name = match entry {
+            Entry::Injected { .. } => INJECT,
+            Entry::Tunnel => FROM_TUNNEL,
+        };
+        rehearse(classifier(&mut self.ebpf, name), entry, frame)
     }
 
     /// Removes everything: the program from all devices, all maps, the pin directory.

@@ -7,14 +7,14 @@ use crate::{
 };
 use bpf_abi::*;
 use datapath::{Compiled, Injector, Maps, Outgoing, Upcalls};
-use flow::{Mask, mapped};
+use flow::{DropReason, Mask, mapped};
 use std::{
     collections::BTreeSet,
     io::{Read, Write},
     net::{IpAddr, TcpListener, TcpStream, UdpSocket},
     sync::atomic::{AtomicBool, Ordering},
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -354,4 +354,53 @@ fn vms_of_two_hosts_talk_over_ipv4() {
 #[test]
 fn vms_of_two_hosts_talk_over_ipv6() {
     talk_across(["2001:db8:ffff::1", "2001:db8:ffff::2"]);
+}
+
+/// Frames as a hostile VM writes them, by way of a real tap: the kernel may have set a VLAN tag
+/// aside, and frames may be shorter than a rehearsal takes.
+#[test]
+fn hostile_frames_at_a_tap_are_dropped_by_name() {
+    let OneHost {
+        mut world,
+        host: _host,
+        a,
+        b: _b,
+        taps,
+    } = OneHost::new();
+    world.decide(taps[0], STATE_FORWARD, local(taps[1]));
+    let device = a.index("eth0");
+    let mut vm = a.enter(|| Injector::open(device).unwrap());
+    let good = udp((A4, 1), (B4, 2), b"payload");
+    let mut tagged = good.clone();
+    tagged.splice(12..12, [0x81, 0, 0, 5]);
+    let mut wrong = good.clone();
+    wrong[24] ^= 1;
+    let cases = [
+        (tagged, DropReason::VlanTagged),
+        (wrong, DropReason::BadChecksum),
+        (good[..20].to_vec(), DropReason::Malformed),
+        (good[..40].to_vec(), DropReason::Malformed),
+        (
+            [&good[..12], &[0x88, 0xcc, 0, 0]].concat(),
+            DropReason::EtherType,
+        ),
+    ];
+    for (frame, reason) in cases {
+        let dropped = |world: &World| {
+            let of = |d: &&(u32, u32, u64)| d.0 == taps[0] && d.1 == reason as u32;
+            world.drop_counts().iter().find(of).map_or(0, |d| d.2)
+        };
+        let before = dropped(&world);
+        vm.send(Outgoing {
+            mark: 0,
+            bytes: &frame,
+            gso_size: 0,
+        })
+        .unwrap();
+        let start = Instant::now();
+        while dropped(&world) == before {
+            assert!(start.elapsed() < PATIENCE, "{reason:?} is not counted");
+            thread::yield_now();
+        }
+    }
 }
