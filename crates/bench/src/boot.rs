@@ -1,8 +1,9 @@
 //! The boot bench: from a created port to the first answered ping of its VM.
 //!
-//! The VM is there already: its tap has a name that the port's binding profile gives, and it pings
-//! a VM of the other host without pause. What is measured is everything between Neutron's answer
-//! and the first packet: journal, cluster, agents, kernel.
+//! The VM is there already and pings a VM of the other host without pause; its tap has a name of its
+//! own, and the agent is told which port it is as soon as Neutron has answered, as `mm-ctl` would.
+//! What is measured is everything between Neutron's answer and the first packet: journal, cluster,
+//! agents, kernel.
 
 mod pinger;
 
@@ -95,7 +96,7 @@ struct Site {
     subnet: Uuid,
     hosts: [Host; 2],
     _peer: Vm,
-    _agents: [Agent; 2],
+    agents: [Agent; 2],
     _cluster: Cluster,
     _openstack: OpenStack,
 }
@@ -115,18 +116,15 @@ impl Site {
         });
         let subnet = create(&neutron, "subnet", subnet)?;
         let peer = vm(&hosts[1], "peer", PEER)?;
-        create(
-            &neutron,
-            "port",
-            port(network, subnet, &hosts[1], &peer, PEER),
-        )?;
+        let made = create(&neutron, "port", port(network, subnet, &hosts[1], PEER))?;
+        client::Agent::at(agents[1].socket()).bind(made, &peer.tap())?;
         Ok(Self {
             neutron,
             network,
             subnet,
             hosts,
             _peer: peer,
-            _agents: agents,
+            agents,
             _cluster: cluster,
             _openstack: openstack,
         })
@@ -145,9 +143,10 @@ impl Site {
         let host = &self.hosts[0];
         let vm = vm(host, &format!("b{number}"), number)?;
         let pinger = Pinger::start(vm.netns(), address(PEER), LIMIT)?;
-        let body = port(self.network, self.subnet, host, &vm, number);
+        let body = port(self.network, self.subnet, host, number);
         let made = create(&self.neutron, "port", body)?;
         let answered = Instant::now();
+        client::Agent::at(self.agents[0].socket()).bind(made, &vm.tap())?;
         let first = pinger.answered()?;
         self.neutron.delete(&format!("/v2.0/ports/{made}"))?;
         vm.unplug()?;
@@ -189,14 +188,13 @@ fn vm(host: &Host, name: &str, number: u16) -> Result<Vm, BenchError> {
 }
 
 /// The port of such a VM.
-fn port(network: Uuid, subnet: Uuid, host: &Host, vm: &Vm, number: u16) -> Value {
+fn port(network: Uuid, subnet: Uuid, host: &Host, number: u16) -> Value {
     json!({
         "network_id": network,
         "mac_address": mac(number),
         "fixed_ips": [{"subnet_id": subnet, "ip_address": address(number)}],
         "device_owner": "compute:nova",
         "binding:host_id": host.name(),
-        "binding:profile": {"interface_name": vm.tap()},
     })
 }
 

@@ -1,5 +1,6 @@
 //! What can stop a bench.
 
+use client::ClientError;
 use lab::LabError;
 use std::{io, process::ExitStatus};
 
@@ -9,6 +10,9 @@ pub enum BenchError {
     /// The lab could not be built.
     #[error(transparent)]
     Lab(#[from] LabError),
+    /// An agent refused or could not be reached.
+    #[error(transparent)]
+    Client(#[from] ClientError),
     /// A system call or file operation.
     #[error("{what}: {source}")]
     Io {

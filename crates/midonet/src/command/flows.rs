@@ -44,7 +44,7 @@ fn flows(agent: &Agent, port: Option<Uuid>, out: &mut Output<'_>) -> Result<(), 
 
 fn render_flows(flows: &[Flow]) -> String {
     let mut table = Table::new(&[
-        "FLOW", "PORT", "PACKETS", "BYTES", "ACTION", "MATCH", "CAUSE",
+        "FLOW", "PORT", "PACKETS", "BYTES", "ACTION", "CAUSE", "MATCH",
     ]);
     for flow in flows {
         table.row([
@@ -54,8 +54,8 @@ fn render_flows(flows: &[Flow]) -> String {
             flow.packets.to_string(),
             flow.bytes.to_string(),
             flow.action.clone(),
-            flow.matching.join(" "),
             or_nothing(flow.cause),
+            flow.matching.join(" "),
         ]);
     }
     table.to_string()

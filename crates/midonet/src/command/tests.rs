@@ -126,7 +126,7 @@ fn trace_shows_each_step_and_the_cause() {
         printed(&format!("{line} --token t --cluster {root}")),
         format!(
             " 1. port {PORT} (vm1): allowed to send
-    by security group rule {RULE}: egress IPv4 tcp 80
+    security group rule {RULE}: egress IPv4 tcp 80
  2. port {PORT}: not allowed in
 => dropped: security_group_ingress, because of security group {OTHER} (default)
 "
@@ -150,9 +150,9 @@ fn flows_shows_the_busiest_first() {
     assert_eq!(
         printed(&format!("midonet flows --socket {}", socket.display())),
         format!(
-            "FLOW  PORT                                  PACKETS  BYTES  ACTION  MATCH                   CAUSE
-   9  {PORT}       70   4200  to tap  state=forward dport=80  -
-   4  {PORT}        1     60  drop    state=forward dport=80  {RULE}
+            "FLOW  PORT                                  PACKETS  BYTES  ACTION  CAUSE                                 MATCH
+   9  {PORT}       70   4200  to tap  -                                     state=forward dport=80
+   4  {PORT}        1     60  drop    {RULE}  state=forward dport=80
 "
         )
     );

@@ -96,8 +96,8 @@ fn render(trace: &TraceResponse) -> String {
             step.what
         )
         .expect("writing to a string succeeds");
-        if let Some(cause) = &step.cause {
-            writeln!(text, "    by {}", named(cause)).expect("writing to a string succeeds");
+        if let Some(said) = step.cause.as_ref().and_then(|c| more(c, &step.what)) {
+            writeln!(text, "    {said}").expect("writing to a string succeeds");
         }
     }
     text + "=> " + &verdict(&trace.verdict) + "\n"
@@ -141,6 +141,17 @@ fn verdict(verdict: &TraceVerdict) -> String {
             format!("dropped: {reason}, because of {}", named(cause))
         }
     }
+}
+
+/// What the cause of a step tells beyond what the step says.
+fn more(cause: &Cause, what: &str) -> Option<String> {
+    let known = what.contains(&cause.id.to_string());
+    let said = if known {
+        cause.detail.clone()
+    } else {
+        named(cause)
+    };
+    (!said.is_empty()).then_some(said)
 }
 
 /// A Neutron resource as an operator looks it up.
