@@ -2,7 +2,7 @@
 
 use clap::Parser;
 use cluster::{Cluster, Config};
-use std::{path::PathBuf, process::ExitCode};
+use std::{io::IsTerminal, path::PathBuf, process::ExitCode};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 

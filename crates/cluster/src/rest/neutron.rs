@@ -151,7 +151,7 @@ async fn delete(kind: Kind, app: &App, id_text: &str) -> Result<Response, Failur
 /// Writes requests; a refusal of one of several says which.
 pub async fn write(app: &App, requests: Vec<Request>) -> Result<(), Failure> {
     let many = requests.len() > 1;
-    let about = requests.first().map(describe);
+    let about = describe_all(&requests);
     match app.writer.write(Work::Neutron(requests)).await {
         Ok(revision) => {
             tracing::info!(request = about, revision, "done");
@@ -169,6 +169,14 @@ pub async fn write(app: &App, requests: Vec<Request>) -> Result<(), Failure> {
                 None => failure,
             })
         }
+    }
+}
+
+fn describe_all(requests: &[Request]) -> String {
+    match requests {
+        [] => "nothing".to_owned(),
+        [one] => describe(one),
+        [first, rest @ ..] => format!("{} and {} more", describe(first), rest.len()),
     }
 }
 

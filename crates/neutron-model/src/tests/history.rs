@@ -1,0 +1,186 @@
+//! The topology follows from the resources, not from how they came to be.
+
+use super::*;
+use proptest::prelude::*;
+use std::collections::HashSet;
+
+/// Few ids, so that requests meet.
+const SMALL: u128 = 3;
+
+fn small() -> impl Strategy<Value = u128> {
+    0..SMALL
+}
+
+fn network(n: u128) -> Uuid {
+    id(100 + n)
+}
+fn subnet(n: u128) -> Uuid {
+    id(200 + n)
+}
+fn group(n: u128) -> Uuid {
+    id(300 + n)
+}
+fn rule_id(n: u128) -> Uuid {
+    id(400 + n)
+}
+fn router(n: u128) -> Uuid {
+    id(500 + n)
+}
+fn port_id(n: u128) -> Uuid {
+    id(600 + n)
+}
+
+/// Any resource with any content, some of it refused.
+fn any_resource() -> impl Strategy<Value = Resource> {
+    prop_oneof![
+        (small(), any::<bool>(), any::<bool>()).prop_map(|(n, up, uplink)| {
+            let kind = if uplink && n == 2 {
+                "uplink"
+            } else {
+                "midonet"
+            };
+            let body = json!({"id": network(n), "admin_state_up": up,
+                              "provider:network_type": kind});
+            resource(Kind::Network, body)
+        }),
+        (small(), small(), any::<bool>()).prop_map(|(n, on, dhcp)| {
+            let body = json!({"id": subnet(n), "network_id": network(on),
+                              "cidr": format!("10.{n}.0.0/24"), "enable_dhcp": dhcp});
+            resource(Kind::Subnet, body)
+        }),
+        (
+            small(),
+            any::<bool>(),
+            proptest::collection::vec(small(), 0..2)
+        )
+            .prop_map(|(n, stateful, rules)| {
+                let rules: HashSet<u128> = rules.into_iter().collect();
+                let rules: Vec<Value> = rules
+                    .into_iter()
+                    .map(|r| {
+                        json!({"id": rule_id(r), "security_group_id": group(n),
+                               "direction": "ingress"})
+                    })
+                    .collect();
+                let body = json!({"id": group(n), "stateful": stateful,
+                                  "security_group_rules": rules});
+                resource(Kind::SecurityGroup, body)
+            }),
+        (small(), small(), small(), 1..4u16).prop_map(|(n, on, remote, port)| {
+            let body = json!({"id": rule_id(n), "security_group_id": group(on),
+                              "direction": "egress", "remote_group_id": group(remote),
+                              "protocol": "tcp", "port_range_min": port, "port_range_max": 3});
+            resource(Kind::SecurityGroupRule, body)
+        }),
+        (small(), any::<bool>()).prop_map(|(n, up)| {
+            resource(Kind::Router, json!({"id": router(n), "admin_state_up": up}))
+        }),
+        (small(), small(), small(), small(), small(), 0..5usize).prop_map(
+            |(n, on, from, of, device, owner)| {
+                let owner = [
+                    "compute:nova",
+                    "",
+                    "network:router_interface",
+                    "network:dhcp",
+                    "network:floatingip",
+                ][owner];
+                let body = json!({"id": port_id(n), "network_id": network(on),
+                    "mac_address": format!("fa:16:3e:00:00:0{n}"),
+                    "fixed_ips": [{"subnet_id": subnet(from),
+                                   "ip_address": format!("10.{from}.0.{}", n + 2)}],
+                    "security_groups": [group(of)], "device_owner": owner,
+                    "device_id": router(device), "binding:host_id": "h"});
+                resource(Kind::Port, body)
+            }
+        ),
+    ]
+}
+
+fn any_request() -> impl Strategy<Value = Request> {
+    let kinds = proptest::sample::select(vec![
+        (Kind::Network, 100),
+        (Kind::Subnet, 200),
+        (Kind::SecurityGroup, 300),
+        (Kind::SecurityGroupRule, 400),
+        (Kind::Router, 500),
+        (Kind::Port, 600),
+    ]);
+    prop_oneof![
+        6 => any_resource().prop_map(Request::Create),
+        3 => any_resource().prop_map(Request::Update),
+        2 => (kinds, small()).prop_map(|((kind, base), n)| Request::Delete(kind, id(base + n))),
+        1 => (small(), small()).prop_map(|(r, p)| {
+            Request::AddInterface { router: router(r), port: port_id(p) }
+        }),
+        1 => (small(), small()).prop_map(|(r, p)| {
+            Request::RemoveInterface { router: router(r), port: port_id(p) }
+        }),
+    ]
+}
+
+/// A state made from nothing out of the resources of another.
+fn anew(state: &State) -> State {
+    let mut fresh = State::default();
+    for kind in Kind::ALL {
+        for mut resource in state.neutron.list(kind) {
+            if let Resource::SecurityGroup(group) = &mut resource {
+                // rules follow as resources of their own
+                group.security_group_rules.clear();
+            }
+            run(&mut fresh, &Request::Create(resource)).unwrap();
+        }
+    }
+    fresh
+}
+
+fn keys_in_use(topology: &Snapshot) -> Vec<u32> {
+    let bridges = topology.bridges().map(|b| b.flood_key);
+    bridges.chain(topology.ports().map(|p| p.key)).collect()
+}
+
+proptest! {
+    #[test]
+    fn any_way_leads_to_the_same_topology(
+        requests in proptest::collection::vec(any_request(), 0..60)
+    ) {
+        let mut state = State::default();
+        for request in &requests {
+            let before = state.clone();
+            if run(&mut state, request).is_err() {
+                prop_assert_eq!(&state, &before);
+            }
+        }
+        let fresh = anew(&state);
+        prop_assert_eq!(without_keys(&fresh.topology), without_keys(&state.topology));
+        prop_assert_eq!(&fresh.neutron, &state.neutron);
+    }
+
+    #[test]
+    fn tunnel_keys_are_unique_and_never_nought(
+        requests in proptest::collection::vec(any_request(), 0..60)
+    ) {
+        let mut state = State::default();
+        for request in &requests {
+            let _ = run(&mut state, request);
+            let keys = keys_in_use(&state.topology);
+            let unique: HashSet<u32> = keys.iter().copied().collect();
+            prop_assert_eq!(unique.len(), keys.len());
+            prop_assert!(!unique.contains(&0));
+        }
+    }
+
+    #[test]
+    fn a_request_carried_out_is_not_needed_again(
+        requests in proptest::collection::vec(any_request(), 0..40), last in any_resource()
+    ) {
+        let mut state = State::default();
+        for request in &requests {
+            let _ = run(&mut state, request);
+        }
+        let _ = run(&mut state, &Request::Create(last.clone()));
+        let again = Request::Update(last);
+        if run(&mut state, &again).is_ok() {
+            prop_assert_eq!(run(&mut state, &again), Ok(vec![]));
+        }
+    }
+}
