@@ -113,6 +113,3 @@ async fn method_not_allowed() -> Failure {
         "this address does not take this method",
     )
 }
-
-#[cfg(test)]
-mod tests;
