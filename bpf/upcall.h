@@ -6,10 +6,12 @@
 
 #define SECOND_NS 1000000000ull
 
-/* Takes one token of the port's bucket, which holds a second's worth. Two CPUs may take the same
- * token: the ration is a protection, not an account. */
-static __always_inline int take_token(struct port *port, __u64 now)
+/* Takes tokens of the port's bucket, which holds a second's worth: one for a frame and one more for
+ * each 2 KiB of it, so that no port can fill the ring. Two CPUs may take the same token: the ration
+ * is a protection, not an account. */
+static __always_inline int take_tokens(struct port *port, __u32 len, __u64 now)
 {
+	__u32 price = 1 + (len >> 11);
 	__u64 elapsed = now - port->refilled_ns, tokens = port->tokens;
 
 	if (elapsed >= SECOND_NS) {
@@ -21,9 +23,8 @@ static __always_inline int take_token(struct port *port, __u64 now)
 			tokens = port->rate;
 		port->refilled_ns = now;
 	}
-	if (tokens)
-		port->tokens = tokens - 1;
-	return tokens != 0;
+	port->tokens = tokens < price ? tokens : tokens - price;
+	return tokens >= price;
 }
 
 /* What goes up with a frame. */
@@ -77,7 +78,7 @@ static __noinline int upcall(struct __sk_buff *skb, struct flow_key *key, __u32 
 
 	if (!port)
 		return drop(skb, key->in_port, PORT_UNKNOWN);
-	if (!take_token(port, bpf_ktime_get_coarse_ns()))
+	if (!take_tokens(port, skb->len, bpf_ktime_get_coarse_ns()))
 		return drop(skb, key->in_port, UPCALL_RATE);
 	reason = send_up(skb, &r);
 	if (reason)

@@ -203,7 +203,8 @@ pub struct Action {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Port {
-    /// Upcalls this port may still make; refilled by the kernel program.
+    /// Upcalls this port may still make; refilled by the kernel program. A frame costs one, and one
+    /// more for each 2 KiB of it.
     pub tokens: u32,
     /// Upcalls per second the port is allowed.
     pub rate: u32,

@@ -638,3 +638,13 @@ fn a_packet_keeps_its_own_entry_and_the_reverse_alive() {
             .all(|(now, then)| *now >= then)
     );
 }
+
+#[test]
+fn large_frames_cost_more_of_a_ports_upcalls() {
+    let mut world = World::new();
+    world.table.maps_mut().set_port(TAP_A, 3).unwrap();
+    let large = udp((A4, 1), (B4, 1), &[0; 2500]);
+    assert_eq!(world.hand_in(TAP_A, &large), Fate::Up(WHY_MISS));
+    assert_eq!(world.hand_in(TAP_A, &large), Fate::Dropped(DropReason::UpcallRate));
+    assert_eq!(world.hand_in(TAP_A, &ping(A4, B4, 1)), Fate::Up(WHY_MISS));
+}

@@ -167,6 +167,7 @@ fn a_detached_tap_is_left_alone() {
     let pair = Pair::new();
     let mut world = World::new();
     pair.attach(&mut world);
+    pair.attach(&mut world);
     let datapath = world.datapath.as_mut().unwrap();
     datapath.detach_port(pair.taps[0]).unwrap();
     datapath.detach_port(pair.taps[0]).unwrap();
