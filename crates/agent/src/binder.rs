@@ -121,6 +121,9 @@ impl<A: Attach, M: Maps> Binder<A, M> {
         self.shared.links.send_replace(self.links.clone());
         let up = ports_up(&snapshot, &host, self.shared.world().taps(), &self.links);
         self.shared.up.send_if_modified(|held| {
+            for port in held.symmetric_difference(&up) {
+                tracing::info!(%port, up = up.contains(port), "port state");
+            }
             let changed = *held != up;
             *held = up;
             changed

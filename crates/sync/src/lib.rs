@@ -23,7 +23,7 @@ use std::time::Duration;
 pub const PROTOCOL: u32 = 1;
 
 /// Time between two heartbeats of one side.
-pub const HEARTBEAT: Duration = Duration::from_secs(5);
+pub const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// Time without any frame after which the other side is taken for dead.
-pub const SILENCE: Duration = Duration::from_secs(20);
+pub const SILENCE: Duration = Duration::from_secs(10);
