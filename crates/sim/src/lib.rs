@@ -12,7 +12,7 @@
 //! | `group.rs` | security groups, replies |
 //! | `bridge.rs` | delivery by MAC, floods |
 //! | `router.rs`, `route.rs` | routers and their tables |
-//! | `arp.rs`, `nd.rs`, `ra.rs`, `dhcp4.rs` | answers from the topology |
+//! | `arp.rs`, `nd.rs`, `ra.rs`, `dhcp4.rs`, `dhcp6.rs` | answers from the topology |
 //! | `icmp_error.rs`, `echo.rs` | what routers say |
 //! | `look.rs` | the recorder |
 #![forbid(unsafe_code)]
@@ -20,6 +20,7 @@
 mod arp;
 mod bridge;
 mod dhcp4;
+mod dhcp6;
 mod echo;
 mod frame;
 mod group;
@@ -37,7 +38,7 @@ pub mod testing;
 
 use bpf_abi::FlowKey;
 use flow::Decision;
-pub use ra::{ADVERTISE_INTERVAL_SECONDS, advertise};
+pub use ra::advertise;
 pub use router::DEVICES_MAX;
 pub use step::{Device, DeviceKind, Step};
 use topology::{BridgeId, PortId, Snapshot};

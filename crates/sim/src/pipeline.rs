@@ -46,6 +46,9 @@ impl Sim<'_> {
         if let Some(answer) = self.dhcp4(port, bridge)? {
             return Ok(answer);
         }
+        if let Some(answer) = self.dhcp6(port, bridge)? {
+            return Ok(answer);
+        }
         if self.is_nd() {
             return self.nd(port, bridge);
         }

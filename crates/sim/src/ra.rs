@@ -6,14 +6,13 @@ use std::net::{IpAddr, Ipv6Addr};
 use topology::{Bridge, Ipv6Mode, Port, PortId, Snapshot, Subnet};
 use wire::{Mac, nd};
 
-/// How often a VM is to be advertised to unasked; at most half of what routers live.
-pub const ADVERTISE_INTERVAL_SECONDS: u64 = 600;
-/// How long a default router holds (RFC 4861, 6.2.1: three intervals by default).
+/// How long a default router holds: three times the longest interval between advertisements (RFC
+/// 4861, 6.2.1).
 const ROUTER_LIFETIME_SECONDS: u16 = 1800;
 /// How long prefixes and name servers hold.
 const VALID_SECONDS: u32 = 86_400;
-/// Who advertises on a network without a router: the fabric itself.
-const FABRIC: Mac = Mac([0x02, 0x4d, 0x4e, 0, 0, 1]);
+/// Who speaks on a network without a router: the fabric itself.
+pub(crate) const FABRIC: Mac = Mac([0x02, 0x4d, 0x4e, 0, 0, 1]);
 
 /// The router advertisement that a VM's port gets unasked, as a frame to deliver there; `None` if
 /// its network has no IPv6 subnet to advertise.

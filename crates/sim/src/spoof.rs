@@ -62,6 +62,11 @@ impl Sim<'_> {
         self.look.family() == Some(Family::V4) && self.is_udp(68, 67)
     }
 
+    /// A DHCPv6 client's message to servers.
+    pub(crate) fn is_dhcp6_request(&mut self) -> bool {
+        self.look.family() == Some(Family::V6) && self.is_udp(546, 547)
+    }
+
     /// A VM does not hand out addresses.
     pub(crate) fn check_role(&mut self, port: &Port) -> Outcome<()> {
         if port.security.is_none() {

@@ -5,6 +5,7 @@ mod arp;
 pub mod bytes;
 mod checksum;
 mod dhcp4;
+mod dhcp6;
 mod ethernet;
 mod icmp;
 mod ip;
@@ -18,6 +19,9 @@ mod udp;
 pub use arp::{Arp, ArpOperation};
 pub use checksum::{Checksum, checksum};
 pub use dhcp4::{DHCP4_CLIENT, DHCP4_SERVER, Dhcp4Kind, Dhcp4Reply, Dhcp4Request, dhcp4_option};
+pub use dhcp6::{
+    DHCP6_CLIENT, DHCP6_SERVER, Dhcp6Kind, Dhcp6Reply, Dhcp6Request, Dhcp6Status, dhcp6_identifier,
+};
 pub use ethernet::{ETHERNET_HEADER, Ethernet, ethertype};
 pub use icmp::{ICMP_HEADER, Icmp, icmp_checksum, icmp4, icmp6};
 pub use ip::{DEFAULT_TTL, Ip, IpPacket, protocol};

@@ -3,6 +3,7 @@
 
 mod arp;
 mod dhcp4;
+mod dhcp6;
 mod floods;
 mod groups;
 mod hostile;
