@@ -645,6 +645,52 @@ fn large_frames_cost_more_of_a_ports_upcalls() {
     world.table.maps_mut().set_port(TAP_A, 3).unwrap();
     let large = udp((A4, 1), (B4, 1), &[0; 2500]);
     assert_eq!(world.hand_in(TAP_A, &large), Fate::Up(WHY_MISS));
-    assert_eq!(world.hand_in(TAP_A, &large), Fate::Dropped(DropReason::UpcallRate));
+    assert_eq!(
+        world.hand_in(TAP_A, &large),
+        Fate::Dropped(DropReason::UpcallRate)
+    );
     assert_eq!(world.hand_in(TAP_A, &ping(A4, B4, 1)), Fate::Up(WHY_MISS));
+}
+
+#[test]
+fn tuples_are_turned_round_as_the_map_abi_says() {
+    let mut world = World::new();
+    world.decide(
+        TAP_A,
+        STATE_FORWARD,
+        Action {
+            mtu: 9000,
+            ..local(TAP_B)
+        },
+    );
+    let protocols = (0..=255)
+        .filter(|p| ![0, 43, 44, 60].contains(p))
+        .map(|p| (p, 0));
+    let messages = (0..=255).flat_map(|kind| [(1, kind), (58, kind)]);
+    for (proto, kind) in protocols.chain(messages) {
+        for (a, b) in [(A4, B4), (A6, B6)] {
+            let frame = raw_ip(
+                a,
+                b,
+                proto,
+                &[
+                    kind, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 0x50, 0, 0, 0, 0, 0, 0, 0,
+                ],
+            );
+            let Fate::Sent(_) = world.hand_in(TAP_A, &frame) else {
+                continue;
+            };
+            let key = flow::parse(&frame).unwrap().key;
+            let expected = reverse_ports(proto, key.sport, key.dport);
+            let found = world.table.maps().connections(10).unwrap();
+            let reply = found
+                .iter()
+                .find(|(k, _)| k.in_port == TAP_B)
+                .map(|(k, _)| *k);
+            let whole =
+                expected.map(|(sport, dport)| conn_key(TAP_B, proto, (b, sport), (a, dport)));
+            assert_eq!(reply, whole, "protocol {proto} type {kind}");
+            world.forget_connections();
+        }
+    }
 }

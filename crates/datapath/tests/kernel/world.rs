@@ -84,15 +84,25 @@ impl World {
     /// Makes a connection entry look this much older.
     pub fn age(&mut self, key: &ConnKey, by_ns: u64) {
         const SEEN: usize = std::mem::offset_of!(Conn, seen_ns);
-        type Bytes = HashMap<MapData, [u8; size_of::<ConnKey>()], [u8; size_of::<Conn>()]>;
-        let map = MapData::from_pin(self.pin_dir.join("CONNS")).unwrap();
-        let mut conns = Bytes::try_from(Map::from_map_data(map).unwrap()).unwrap();
-        // SAFETY: plain integers and bytes without padding.
-        let key: [u8; size_of::<ConnKey>()] = unsafe { std::mem::transmute(*key) };
+        let mut conns = self.raw_connections();
+        let key = raw_key(key);
         let mut entry = conns.get(&key, 0).unwrap();
         let seen = u64::from_ne_bytes(entry[SEEN..SEEN + 8].try_into().unwrap());
         entry[SEEN..SEEN + 8].copy_from_slice(&seen.wrapping_sub(by_ns).to_ne_bytes());
         conns.insert(key, entry, 0).unwrap();
+    }
+
+    /// Empties the connection table.
+    pub fn forget_connections(&mut self) {
+        let mut conns = self.raw_connections();
+        for (key, _) in self.table.maps().connections(usize::MAX).unwrap() {
+            conns.remove(&raw_key(&key)).unwrap();
+        }
+    }
+
+    fn raw_connections(&self) -> RawConnections {
+        let map = MapData::from_pin(self.pin_dir.join("CONNS")).unwrap();
+        HashMap::try_from(Map::from_map_data(map).unwrap()).unwrap()
     }
 
     /// Hands a frame in at a tap.
@@ -194,6 +204,14 @@ impl World {
             .find(|(key, _)| *key == wanted)
             .map(|(_, conn)| conn)
     }
+}
+
+/// The connection table as bytes: only tests write to it.
+type RawConnections = HashMap<MapData, [u8; size_of::<ConnKey>()], [u8; size_of::<Conn>()]>;
+
+fn raw_key(key: &ConnKey) -> [u8; size_of::<ConnKey>()] {
+    // SAFETY: plain integers and bytes without padding.
+    unsafe { std::mem::transmute(*key) }
 }
 
 /// Key of the entry of a tuple.
