@@ -1,7 +1,7 @@
 //! Cluster, hosts and VMs of one test.
 
 use crate::{Network, PortOptions};
-use lab::{Agent, Auth, Cluster, Host, Http, Lab, Plug, Vm, within};
+use lab::{Agent, Auth, Cluster, Host, Http, Lab, LabError, Plug, Vm, within};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -82,20 +82,19 @@ impl World {
         }
     }
 
-    /// Status of each port as the feed for Neutron tells it.
-    pub fn statuses(&self) -> BTreeMap<Uuid, String> {
-        let feed = self
-            .api
-            .get("/neutron/port_statuses")
-            .expect("the feed answers");
-        let ports = feed["ports"].as_array().expect("the feed has ports");
-        ports.iter().map(status).collect()
+    /// Status of each port as the feed for Neutron tells it; it has none to tell while agents come
+    /// back after a start of the cluster.
+    pub fn statuses(&self) -> Result<BTreeMap<Uuid, String>, LabError> {
+        let feed = self.api.get("/neutron/port_statuses")?;
+        let ports = feed["ports"].as_array().into_iter().flatten();
+        Ok(ports.map(status).collect())
     }
 
     /// Waits until the feed shows a port so.
     pub fn wait_status(&self, port: Uuid, status: &str) {
         within(&format!("{status} of port {port}"), SOON, || {
-            match self.statuses().get(&port) {
+            let statuses = self.statuses().map_err(|e| e.to_string())?;
+            match statuses.get(&port) {
                 Some(seen) if seen == status => Ok(()),
                 seen => Err(format!("{seen:?}")),
             }

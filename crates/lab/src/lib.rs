@@ -41,4 +41,4 @@ pub use programs::program;
 pub use raw::RawSocket;
 pub use vm::{Plug, Vm};
 pub use wait::{until, within};
-pub use world::Lab;
+pub use world::{Lab, mount_bpffs};

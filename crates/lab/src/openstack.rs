@@ -8,7 +8,7 @@ use crate::{
 use serde_json::json;
 use std::{
     path::{Path, PathBuf},
-    process::Command,
+    process::{Command, Stdio},
 };
 
 /// Name and project of the administrator.
@@ -49,6 +49,8 @@ impl OpenStack {
     /// Starts it, with Neutron's plugin set to a cluster.
     pub fn start(&self, cluster: &str) -> Result<(), LabError> {
         let mut up = script("up", &self.dir)?;
+        // what takes long is told as it happens
+        up.stderr(Stdio::inherit());
         up.env("DB_PORT", (self.port + 2).to_string());
         up.env("KEYSTONE_PORT", self.port.to_string());
         up.env("NEUTRON_PORT", (self.port + 1).to_string());
@@ -128,9 +130,8 @@ impl OpenStack {
 
 impl Drop for OpenStack {
     fn drop(&mut self) {
-        let Some(lab) = self.dir.parent() else { return };
         if !self.stays
-            && let Err(e) = stop(lab)
+            && let Err(e) = remove(&self.dir)
         {
             eprintln!("OpenStack in {}: {e}", self.dir.display());
         }
@@ -142,14 +143,16 @@ fn folder(lab: &Path) -> PathBuf {
     lab.join("openstack")
 }
 
-/// Stops the OpenStack of a lab, if there is one.
-pub(crate) fn stop(lab: &Path) -> Result<(), LabError> {
+/// Ends the OpenStack of a lab, if there is one.
+pub(crate) fn remove_from(lab: &Path) -> Result<(), LabError> {
     let dir = folder(lab);
-    if dir.exists() {
-        run(&mut script("down", &dir)?).map(drop)
-    } else {
-        Ok(())
-    }
+    if dir.exists() { remove(&dir) } else { Ok(()) }
+}
+
+fn remove(dir: &Path) -> Result<(), LabError> {
+    // it may not run, and nobody waits for what it may still have to finish
+    let _ = run(&mut script("kill-neutron", dir)?);
+    run(&mut script("down", dir)?).map(drop)
 }
 
 /// The script is part of the checkout that this program was built from.

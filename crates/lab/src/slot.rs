@@ -98,7 +98,7 @@ impl Slot {
 
     /// Ends the processes of this slot and removes everything that bears its name.
     pub(crate) fn sweep(&self) -> Result<(), LabError> {
-        openstack::stop(&self.dir)?;
+        openstack::remove_from(&self.dir)?;
         process::kill_recorded(&self.dir);
         let namespaces = Netns::list(&self.prefix());
         let mut ended = Vec::new();

@@ -183,7 +183,7 @@ fn no_dad(address: IpAddr) -> &'static str {
 }
 
 /// Mounts the bpf file system where agents pin their maps, unless it is there.
-fn mount_bpffs() -> Result<(), LabError> {
+pub fn mount_bpffs() -> Result<(), LabError> {
     // SAFETY: an all-zero statfs is a valid value, and the path is a constant C string.
     let kind = unsafe {
         let mut stat: libc::statfs = std::mem::zeroed();

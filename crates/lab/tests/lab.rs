@@ -1,7 +1,12 @@
 //! The lab itself: paths on the underlay, taps, and that nothing is left over. Needs root.
 
 use lab::{Lab, Plug, program, until};
-use std::{fs, path::Path, process::{Command, Stdio}, time::Duration};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
 
 /// Tells a test of this file to crash with a lab open.
 const CRASH: &str = "LAB_TEST_CRASH";
@@ -18,8 +23,12 @@ fn hosts_reach_each_other_and_the_control_side() {
     let mut lab = Lab::new().unwrap();
     let one = lab.add_host("h1").unwrap();
     let two = lab.add_host("h2").unwrap();
-    one.netns().run(&format!("ping -c 1 -W 2 -s 1500 -M do {}", two.address())).unwrap();
-    one.netns().run(&format!("ping -c 1 -W 2 {}", lab.control_address())).unwrap();
+    one.netns()
+        .run(&format!("ping -c 1 -W 2 -s 1500 -M do {}", two.address()))
+        .unwrap();
+    one.netns()
+        .run(&format!("ping -c 1 -W 2 {}", lab.control_address()))
+        .unwrap();
 }
 
 #[test]
@@ -29,7 +38,12 @@ fn a_tap_is_named_after_its_port_and_comes_and_goes() {
     let vm = host.plug("vm1", plug()).unwrap();
     let name = format!("tap{}", &vm.port().to_string()[..11]);
     assert_eq!(vm.tap(), name);
-    assert!(host.netns().ip(&format!("-br link show {name}")).unwrap().contains("UP"));
+    assert!(
+        host.netns()
+            .ip(&format!("-br link show {name}"))
+            .unwrap()
+            .contains("UP")
+    );
     assert!(vm.netns().ip("link show eth0").unwrap().contains(vm.mac()));
     vm.unplug().unwrap();
     assert!(host.netns().ip(&format!("link show {name}")).is_err());
@@ -42,18 +56,35 @@ fn echo_and_raw_frames_pass_between_namespaces() {
     let mut lab = Lab::new().unwrap();
     let host = lab.add_host("h1").unwrap();
     let vm = host.plug("vm1", plug()).unwrap();
-    host.netns().ip(&format!("addr add 192.0.2.1/24 dev {}", vm.tap())).unwrap();
+    host.netns()
+        .ip(&format!("addr add 192.0.2.1/24 dev {}", vm.tap()))
+        .unwrap();
     vm.add_address("192.0.2.2/24").unwrap();
     let limit = Duration::from_secs(2);
     let _tcp = vm.echo_tcp(80).unwrap();
     let _udp = vm.echo_udp(53).unwrap();
     // from the VM to itself: the probes are what is tested here
-    assert!(vm.tcp("192.0.2.2:80".parse().unwrap(), limit).unwrap().answered());
-    assert!(vm.udp("192.0.2.2:53".parse().unwrap(), limit).unwrap().answered());
-    assert_eq!(vm.tcp("192.0.2.2:81".parse().unwrap(), limit).unwrap(), lab::Probe::Refused);
+    assert!(
+        vm.tcp("192.0.2.2:80".parse().unwrap(), limit)
+            .unwrap()
+            .answered()
+    );
+    assert!(
+        vm.udp("192.0.2.2:53".parse().unwrap(), limit)
+            .unwrap()
+            .answered()
+    );
+    assert_eq!(
+        vm.tcp("192.0.2.2:81".parse().unwrap(), limit).unwrap(),
+        lab::Probe::Refused
+    );
     let raw = vm.raw().unwrap();
     host.netns().run("ping -c 1 -W 1 192.0.2.2").unwrap();
-    assert!(raw.receive(limit, |f| f[12..14] == [8, 0]).unwrap().is_some());
+    assert!(
+        raw.receive(limit, |f| f[12..14] == [8, 0])
+            .unwrap()
+            .is_some()
+    );
 }
 
 #[test]
@@ -75,14 +106,25 @@ fn the_next_lab_cleans_up_after_a_crash() {
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&output.stdout);
-    let fields = said.lines().find_map(|l| l.strip_prefix("crash: ")).unwrap_or_else(|| {
-        panic!("no word from the crash: {said}{}", String::from_utf8_lossy(&output.stderr))
-    });
-    let [netns, pid] = fields.split(' ').collect::<Vec<_>>()[..] else { panic!("{fields}") };
+    let fields = said
+        .lines()
+        .find_map(|l| l.strip_prefix("crash: "))
+        .unwrap_or_else(|| {
+            panic!(
+                "no word from the crash: {said}{}",
+                String::from_utf8_lossy(&output.stderr)
+            )
+        });
+    let [netns, pid] = fields.split(' ').collect::<Vec<_>>()[..] else {
+        panic!("{fields}")
+    };
     let _lab = Lab::new().unwrap();
     // another test's lab may be the one that cleans up just now
     let gone = || !Path::new(netns).exists() && !Path::new("/proc").join(pid).exists();
-    until("removal of what crashed", Duration::from_secs(10), || gone().then_some(())).unwrap();
+    until("removal of what crashed", Duration::from_secs(10), || {
+        gone().then_some(())
+    })
+    .unwrap();
 }
 
 /// Not a test by itself: the other half of `the_next_lab_cleans_up_after_a_crash`.
@@ -95,7 +137,12 @@ fn crashes_with_a_lab_open() {
     let host = lab.add_host("h1").unwrap();
     // without our output, or whoever reads it would wait for the sleeper
     let mut sleeper = host.netns().command("sleep").unwrap();
-    let sleeper = sleeper.arg("600").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let sleeper = sleeper
+        .arg("600")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
     println!("crash: {} {}", host.netns().path().display(), sleeper.id());
     std::process::abort();
 }
@@ -103,11 +150,18 @@ fn crashes_with_a_lab_open() {
 #[test]
 fn a_missing_program_is_named() {
     let error = program("midonet-nothing").unwrap_err().to_string();
-    assert!(error.contains("midonet-nothing") && error.contains("cargo build"), "{error}");
+    assert!(
+        error.contains("midonet-nothing") && error.contains("cargo build"),
+        "{error}"
+    );
 }
 
 #[test]
 fn the_bpf_file_system_is_there() {
     let _lab = Lab::new().unwrap();
-    assert!(fs::read_to_string("/proc/mounts").unwrap().contains("/sys/fs/bpf bpf"));
+    assert!(
+        fs::read_to_string("/proc/mounts")
+            .unwrap()
+            .contains("/sys/fs/bpf bpf")
+    );
 }
