@@ -315,7 +315,6 @@ pub const IDLE_CLOSING_NS: u64 = 60 * 1_000_000_000;
 /// How stale `Conn::seen_ns` may get before a packet refreshes it, ns.
 pub const REFRESH_NS: u64 = 1_000_000_000;
 
-
 /// Header of a ring buffer record; `captured` bytes of the frame follow.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -38,7 +38,10 @@ impl Snapshot {
     pub fn of(objects: impl IntoIterator<Item = Object>) -> Self {
         let mut snapshot = Self::default();
         for object in objects {
-            snapshot.apply(Change::Put(Versioned { revision: 1, object }));
+            snapshot.apply(Change::Put(Versioned {
+                revision: 1,
+                object,
+            }));
         }
         snapshot
     }
@@ -107,27 +110,42 @@ impl Snapshot {
 
     /// The ports of a bridge by id.
     pub fn bridge_ports(&self, bridge: BridgeId) -> impl Iterator<Item = &Arc<Port>> {
-        self.bridge_ports.get(&bridge).into_iter().flatten().filter_map(|id| self.port(*id))
+        self.bridge_ports
+            .get(&bridge)
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.port(*id))
     }
 
     /// The subnets of a bridge by id.
     pub fn bridge_subnets(&self, bridge: BridgeId) -> impl Iterator<Item = &Arc<Subnet>> {
-        self.bridge_subnets.get(&bridge).into_iter().flatten().filter_map(|id| self.subnet(*id))
+        self.bridge_subnets
+            .get(&bridge)
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.subnet(*id))
     }
 
     /// The interfaces of a router by port id.
     pub fn router_ports(&self, router: RouterId) -> impl Iterator<Item = &Arc<Port>> {
-        self.router_ports.get(&router).into_iter().flatten().filter_map(|id| self.port(*id))
+        self.router_ports
+            .get(&router)
+            .into_iter()
+            .flatten()
+            .filter_map(|id| self.port(*id))
     }
 
     /// Whether an address belongs to a member of a group: a fixed address or one of its allowed
     /// pairs, as Neutron counts members.
     pub fn is_member(&self, group: GroupId, ip: IpAddr) -> bool {
-        let Some(nets) = self.members.get(&group) else { return false };
+        let Some(nets) = self.members.get(&group) else {
+            return false;
+        };
         if nets.contains_key(&IpNet::from(ip)) {
             return true;
         }
-        nets.keys().any(|net| net.prefix_len() < net.max_prefix_len() && net.contains(&ip))
+        nets.keys()
+            .any(|net| net.prefix_len() < net.max_prefix_len() && net.contains(&ip))
     }
 
     /// Every object with its revision, in the order bridges, subnets, routers, groups, hosts,
@@ -153,7 +171,10 @@ impl Snapshot {
     /// One object with its revision.
     pub fn get(&self, id: ObjectId) -> Option<Versioned> {
         fn wrap<T: Clone>(held: &Held<T>, make: fn(T) -> Object) -> Versioned {
-            Versioned { revision: held.0, object: make(T::clone(&held.1)) }
+            Versioned {
+                revision: held.0,
+                object: make(T::clone(&held.1)),
+            }
         }
         match id {
             ObjectId::Bridge(id) => self.bridges.get(&id).map(|h| wrap(h, Object::Bridge)),
@@ -161,9 +182,11 @@ impl Snapshot {
             ObjectId::Port(id) => self.ports.get(&id).map(|h| wrap(h, Object::Port)),
             ObjectId::Subnet(id) => self.subnets.get(&id).map(|h| wrap(h, Object::Subnet)),
             ObjectId::Group(id) => self.groups.get(&id).map(|h| wrap(h, Object::Group)),
-            ObjectId::Host(id) => {
-                self.hosts.values().find(|(_, h)| h.id == id).map(|h| wrap(h, Object::Host))
-            }
+            ObjectId::Host(id) => self
+                .hosts
+                .values()
+                .find(|(_, h)| h.id == id)
+                .map(|h| wrap(h, Object::Host)),
         }
     }
 
@@ -185,7 +208,10 @@ impl Snapshot {
         let mut touched = BTreeSet::new();
         match change {
             Change::Put(Versioned { revision, object }) => {
-                if self.get(object.id()).is_some_and(|held| held.object == object) {
+                if self
+                    .get(object.id())
+                    .is_some_and(|held| held.object == object)
+                {
                     self.set_revision(object.id(), revision);
                 } else {
                     self.remove(object.id(), &mut touched);
@@ -204,9 +230,11 @@ impl Snapshot {
             ObjectId::Port(id) => self.ports.get_mut(&id).map(|h| &mut h.0),
             ObjectId::Subnet(id) => self.subnets.get_mut(&id).map(|h| &mut h.0),
             ObjectId::Group(id) => self.groups.get_mut(&id).map(|h| &mut h.0),
-            ObjectId::Host(id) => {
-                self.hosts.values_mut().find(|(_, h)| h.id == id).map(|h| &mut h.0)
-            }
+            ObjectId::Host(id) => self
+                .hosts
+                .values_mut()
+                .find(|(_, h)| h.id == id)
+                .map(|h| &mut h.0),
         };
         if let Some(held) = held {
             *held = revision;
@@ -233,7 +261,10 @@ impl Snapshot {
             }
             Object::Subnet(o) => {
                 self.touch_subnet(&o, touched);
-                self.bridge_subnets.entry(o.bridge).or_default().insert(o.id);
+                self.bridge_subnets
+                    .entry(o.bridge)
+                    .or_default()
+                    .insert(o.id);
                 self.subnets.insert(o.id, (revision, Arc::new(o)));
             }
             Object::Port(o) => {
@@ -262,7 +293,11 @@ impl Snapshot {
                 }
             }
             ObjectId::Host(id) => {
-                let name = self.hosts.values().find(|(_, h)| h.id == id).map(|(_, h)| &h.name);
+                let name = self
+                    .hosts
+                    .values()
+                    .find(|(_, h)| h.id == id)
+                    .map(|(_, h)| &h.name);
                 if let Some(name) = name.cloned() {
                     self.hosts.remove(&name);
                     touched.insert(Tag::Host(name));
@@ -310,16 +345,27 @@ impl Snapshot {
     fn index_port(&mut self, port: &Port) {
         if let Some(bridge) = port.bridge {
             self.bridge_ports.entry(bridge).or_default().insert(port.id);
-            self.macs.entry((bridge, port.mac)).or_default().insert(port.id);
+            self.macs
+                .entry((bridge, port.mac))
+                .or_default()
+                .insert(port.id);
             for address in &port.addresses {
-                self.neighbors.entry((bridge, address.ip)).or_default().insert(port.id);
+                self.neighbors
+                    .entry((bridge, address.ip))
+                    .or_default()
+                    .insert(port.id);
             }
         }
         if let Some(router) = port.router() {
             self.router_ports.entry(router).or_default().insert(port.id);
         }
         for (group, net) in memberships(port) {
-            *self.members.entry(group).or_default().entry(net).or_default() += 1;
+            *self
+                .members
+                .entry(group)
+                .or_default()
+                .entry(net)
+                .or_default() += 1;
         }
     }
 
@@ -335,7 +381,9 @@ impl Snapshot {
             forget(&mut self.router_ports, &router, &port.id);
         }
         for (group, net) in memberships(port) {
-            let Some(nets) = self.members.get_mut(&group) else { continue };
+            let Some(nets) = self.members.get_mut(&group) else {
+                continue;
+            };
             if let Some(count) = nets.get_mut(&net) {
                 *count -= 1;
                 if *count == 0 {
@@ -354,7 +402,10 @@ fn memberships(port: &Port) -> impl Iterator<Item = (GroupId, IpNet)> + '_ {
     let groups = port.security.iter().flat_map(|s| s.groups.iter().copied());
     groups.flat_map(|group| {
         let fixed = port.addresses.iter().map(|a| IpNet::from(a.ip));
-        let pairs = port.security.iter().flat_map(|s| s.pairs.iter().map(|p| p.net));
+        let pairs = port
+            .security
+            .iter()
+            .flat_map(|s| s.pairs.iter().map(|p| p.net));
         fixed.chain(pairs).map(move |net| (group, net))
     })
 }

@@ -5,12 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The networks of a host's ports and all that routers join to them.
 pub fn networks_of_host(all: &Snapshot, host: &str) -> BTreeSet<BridgeId> {
-    let mut reached: BTreeSet<BridgeId> =
-        all.ports().filter(|p| p.host() == Some(host)).filter_map(|p| p.bridge).collect();
+    let mut reached: BTreeSet<BridgeId> = all
+        .ports()
+        .filter(|p| p.host() == Some(host))
+        .filter_map(|p| p.bridge)
+        .collect();
     let mut queue: Vec<BridgeId> = reached.iter().copied().collect();
     while let Some(bridge) = queue.pop() {
         let routers = all.bridge_ports(bridge).filter_map(|p| p.router());
-        let joined = routers.flat_map(|r| all.router_ports(r)).filter_map(|p| p.bridge);
+        let joined = routers
+            .flat_map(|r| all.router_ports(r))
+            .filter_map(|p| p.bridge);
         queue.extend(joined.filter(|b| reached.insert(*b)));
     }
     reached
@@ -25,16 +30,22 @@ pub struct View {
 impl View {
     /// A view of what the other side says it holds.
     pub fn held(objects: impl IntoIterator<Item = (ObjectId, u64)>) -> Self {
-        Self { sent: objects.into_iter().collect() }
+        Self {
+            sent: objects.into_iter().collect(),
+        }
     }
 
     /// Brings the view to what `host` needs of `all`; returns the changes that do it: objects
     /// before those that name them, deletions last.
     pub fn advance(&mut self, all: &Snapshot, host: &str) -> Vec<Change> {
         let wanted = needed(all, host);
-        let stale = wanted.iter().filter(|(id, rev)| self.sent.get(id) != Some(rev));
-        let mut changes: Vec<Change> =
-            stale.filter_map(|(id, _)| all.get(*id)).map(Change::Put).collect();
+        let stale = wanted
+            .iter()
+            .filter(|(id, rev)| self.sent.get(id) != Some(rev));
+        let mut changes: Vec<Change> = stale
+            .filter_map(|(id, _)| all.get(*id))
+            .map(Change::Put)
+            .collect();
         let gone = self.sent.keys().filter(|id| !wanted.contains_key(id));
         changes.extend(gone.map(|id| Change::Delete(*id)));
         self.sent = wanted;
@@ -56,11 +67,22 @@ fn needed(all: &Snapshot, host: &str) -> BTreeMap<ObjectId, u64> {
             groups.extend(port.security.iter().flat_map(|s| s.groups.iter().copied()));
         }
     }
-    let rules = groups.iter().filter_map(|g| all.group(*g)).flat_map(|g| g.rules.iter());
+    let rules = groups
+        .iter()
+        .filter_map(|g| all.group(*g))
+        .flat_map(|g| g.rules.iter());
     let remotes: BTreeSet<_> = rules
-        .filter_map(|r| if let Remote::Group(g) = r.remote { Some(g) } else { None })
+        .filter_map(|r| {
+            if let Remote::Group(g) = r.remote {
+                Some(g)
+            } else {
+                None
+            }
+        })
         .collect();
     groups.extend(remotes);
     ids.extend(groups.into_iter().map(ObjectId::Group));
-    ids.into_iter().filter_map(|id| Some((id, all.revision(id)?))).collect()
+    ids.into_iter()
+        .filter_map(|id| Some((id, all.revision(id)?)))
+        .collect()
 }
