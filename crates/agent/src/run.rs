@@ -77,62 +77,14 @@ pub enum RunError {
     WorkerDied,
 }
 
+type Tasks = JoinSet<Result<(), RunError>>;
+
 /// Runs until SIGTERM or SIGINT, or until something that only a restart can mend.
 pub async fn run(config: Config) -> Result<(), RunError> {
     let state = StateDir::open(&config.host.state_dir)?;
     let _lock = state.lock()?;
-    let host = state.host_id()?;
-    let name = name(&config)?;
-    let (netlink, events) = Netlink::connect()?;
-    let devices = devices::ensure(&netlink, config.datapath.vxlan_port).await?;
-    let mut datapath = Datapath::start(&options(&config))?;
-    let shared = Arc::new(Shared::new(
-        World::new(name.clone(), datapath.maps()?),
-        state,
-    )?);
-    restore(&shared)?;
-    let tunnel = tunnel_address(&config, &shared).await?;
-    tracing::info!(%host, name, %tunnel, "midonet-agent starts");
-    datapath.attach_tunnel(devices.vxlan, tunnel, FLOOD_RATE)?;
-    datapath.attach_injection(devices.inject)?;
-    let reader = datapath.maps()?;
-    let worker = PacketWorker {
-        shared: Arc::clone(&shared),
-        injector: Injector::open(devices.inject)?,
-        underlay: Underlay::open(tunnel, config.datapath.vxlan_port),
-    };
-    let mut died = start_worker(worker, datapath.upcalls()?)?;
-    let left = datapath.attached_ports()?;
-    let taps = Taps {
-        datapath,
-        rate: config.datapath.upcall_rate,
-    };
-    let plugger = Plugger::new(taps, Arc::clone(&shared), left);
-    let binder = Binder::start(Arc::clone(&shared), plugger, netlink, events).await?;
-    let listener = local_api::listen(&config.api.socket)?;
-
-    let mut tasks: JoinSet<Result<(), RunError>> = JoinSet::new();
-    tasks.spawn(async move { Err(binder.run().await.into()) });
-    let secret = config.cluster.secret.reveal().to_owned();
-    let identity = Identity {
-        host,
-        name,
-        tunnel,
-        secret,
-    };
-    let follower = Follower::new(
-        Arc::clone(&shared),
-        identity,
-        config.cluster.address.clone(),
-    );
-    tasks.spawn(async move { Err(follower.run().await.into()) });
-    let injector = Injector::open(devices.inject)?;
-    tasks.spawn(advertise(Arc::clone(&shared), injector));
-    tasks.spawn(save_changes(Arc::clone(&shared)));
-    tasks.spawn(upkeep(Arc::clone(&shared)));
-    let api = local_api::serve(listener, Arc::clone(&shared), reader, host);
-    tasks.spawn(async move { api.await.map_err(io_error("local socket")) });
-
+    let mut tasks = Tasks::new();
+    let (shared, mut died) = start(&config, state, &mut tasks).await?;
     let ended = tokio::select! {
         signal = stop() => signal,
         ended = tasks.join_next() => match ended {
@@ -145,6 +97,59 @@ pub async fn run(config: Config) -> Result<(), RunError> {
     save(&shared).await?;
     let _ = std::fs::remove_file(&config.api.socket);
     ended
+}
+
+/// The order is what makes a restart unnoticed: devices and program, the saved topology, the taps,
+/// and only then the upcalls, which have waited in the ring; last those who ask and are told.
+async fn start(
+    config: &Config,
+    state: StateDir,
+    tasks: &mut Tasks,
+) -> Result<(Arc<Shared<KernelMaps>>, oneshot::Receiver<()>), RunError> {
+    let (host, name) = (state.host_id()?, name(config)?);
+    let (netlink, events) = Netlink::connect()?;
+    let devices = devices::ensure(&netlink, config.datapath.vxlan_port).await?;
+    let mut datapath = Datapath::start(&options(config))?;
+    let world = World::new(name.clone(), datapath.maps()?);
+    let shared = Arc::new(Shared::new(world, state)?);
+    restore(&shared)?;
+    let tunnel = tunnel_address(config, &shared).await?;
+    tracing::info!(%host, name, %tunnel, "midonet-agent starts");
+    datapath.attach_tunnel(devices.vxlan, tunnel, FLOOD_RATE)?;
+    datapath.attach_injection(devices.inject)?;
+
+    let (upcalls, reader) = (datapath.upcalls()?, datapath.maps()?);
+    let left = datapath.attached_ports()?;
+    let rate = config.datapath.upcall_rate;
+    let plugger = Plugger::new(Taps { datapath, rate }, Arc::clone(&shared), left);
+    let binder = Binder::start(Arc::clone(&shared), plugger, netlink, events).await?;
+    tasks.spawn(async move { Err(binder.run().await.into()) });
+
+    let worker = PacketWorker {
+        shared: Arc::clone(&shared),
+        injector: Injector::open(devices.inject)?,
+        underlay: Underlay::open(tunnel, config.datapath.vxlan_port),
+    };
+    let died = start_worker(worker, upcalls)?;
+    let injector = Injector::open(devices.inject)?;
+    tasks.spawn(advertise(Arc::clone(&shared), injector));
+    tasks.spawn(save_changes(Arc::clone(&shared)));
+    tasks.spawn(upkeep(Arc::clone(&shared)));
+    let listener = local_api::listen(&config.api.socket)?;
+    let api = local_api::serve(listener, Arc::clone(&shared), reader, host);
+    tasks.spawn(async move { api.await.map_err(io_error("local socket")) });
+
+    let secret = config.cluster.secret.reveal().to_owned();
+    let identity = Identity {
+        host,
+        name,
+        tunnel,
+        secret,
+    };
+    let addresses = config.cluster.address.clone();
+    let follower = Follower::new(Arc::clone(&shared), identity, addresses);
+    tasks.spawn(async move { Err(follower.run().await.into()) });
+    Ok((shared, died))
 }
 
 /// Removes everything the agent made in the kernel; refused while one runs.

@@ -3,7 +3,6 @@
 use std::{
     io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket},
-    path::Path,
 };
 
 /// The name this host calls itself.
@@ -24,11 +23,6 @@ pub fn source_for(remote: SocketAddr) -> io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
-/// Whether a process with this id exists.
-pub fn pid_is_alive(pid: u32) -> bool {
-    Path::new("/proc").join(pid.to_string()).exists()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -43,11 +37,5 @@ mod tests {
             source_for("[::1]:9".parse().unwrap()).unwrap(),
             Ipv6Addr::LOCALHOST
         );
-    }
-
-    #[test]
-    fn this_process_is_alive() {
-        assert!(pid_is_alive(std::process::id()));
-        assert!(!pid_is_alive(u32::MAX));
     }
 }

@@ -10,7 +10,7 @@ mod netlink;
 mod netns;
 
 pub use clock::monotonic_ns;
-pub use host::{host_name, pid_is_alive, source_for};
+pub use host::{host_name, source_for};
 pub use link::{Link, LinkEvent};
 pub use netlink::{LinkError, LinkEvents, Netlink};
 pub use netns::{NamespaceError, in_namespace};

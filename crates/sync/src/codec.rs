@@ -62,7 +62,10 @@ impl Decoder {
 
     /// The next message, or `None` until more bytes are fed. After an error the connection is of
     /// no more use: the decoder does not look for the next frame.
-    #[expect(clippy::should_implement_trait, reason = "the caller says which message it expects")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "the caller says which message it expects"
+    )]
     pub fn next<T: DeserializeOwned>(&mut self) -> Result<Option<T>, DecodeError> {
         let rest = &self.buffer[self.taken..];
         let Some(length) = rest.first_chunk::<LENGTH_SIZE>() else {
