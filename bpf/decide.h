@@ -29,8 +29,8 @@ static __noinline __u32 find_decision(const struct packet *p)
 
 /* Makes or renews the packet's own entry from an action that forwards. */
 static __always_inline void enter(const struct packet *p, const struct conn_key *key,
-				  const struct conn *old, __u32 id, const struct action *a, __u64 now,
-				  __u32 len)
+				  const struct conn *old, __u32 id, const struct action *a,
+				  __u64 now, __u32 len)
 {
 	struct conn c = {
 		.action = id,

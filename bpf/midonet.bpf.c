@@ -122,7 +122,8 @@ static __always_inline int known_peer(const struct bpf_tunnel_key *t, int v6)
 	return bpf_map_lookup_elem(&PEERS, from) != 0;
 }
 
-/* The packet was authorised where it came from: it is itself the message that its answer may pass. */
+/* The packet was authorised where it came from: it is itself the message that its answer may
+ * pass. */
 static __noinline int record_arrival(struct __sk_buff *skb, __u32 ifindex)
 {
 	struct packet p = {};
