@@ -59,6 +59,7 @@ impl Metrics {
     /// Everything in Prometheus' text format.
     pub fn text(&self, app: &App) -> String {
         let mut out = String::new();
+        declare(&mut out, "requests_total", "counter");
         for (class, count) in CLASSES.iter().zip(&self.answers) {
             let _ = writeln!(
                 out,
@@ -73,6 +74,7 @@ impl Metrics {
             ("agent_frames_sent_total", &self.frames_sent),
         ];
         for (name, count) in counters {
+            declare(&mut out, name, "counter");
             let _ = writeln!(
                 out,
                 "midonet_cluster_{name} {}",
@@ -84,6 +86,7 @@ impl Metrics {
             ("request_seconds_total", &self.request_micros),
         ];
         for (name, sum) in times {
+            declare(&mut out, name, "counter");
             let seconds = Duration::from_micros(sum.load(Ordering::Relaxed)).as_secs_f64();
             let _ = writeln!(out, "midonet_cluster_{name} {seconds}");
         }
@@ -92,8 +95,14 @@ impl Metrics {
     }
 }
 
+fn declare(out: &mut String, name: &str, kind: &str) {
+    // writing to a String cannot fail
+    let _ = writeln!(out, "# TYPE midonet_cluster_{name} {kind}");
+}
+
 fn gauges(out: &mut String, app: &App) {
     let held = app.held();
+    declare(out, "resources", "gauge");
     for kind in Kind::ALL {
         let count = held.state.neutron.count(kind);
         let _ = writeln!(out, "midonet_cluster_resources{{kind=\"{kind}\"}} {count}");
@@ -105,6 +114,7 @@ fn gauges(out: &mut String, app: &App) {
         ("ports_up", app.statuses.up() as u64),
     ];
     for (name, value) in gauges {
+        declare(out, name, "gauge");
         let _ = writeln!(out, "midonet_cluster_{name} {value}");
     }
 }

@@ -23,6 +23,7 @@ use axum::{
     middleware,
     response::IntoResponse,
     routing::{any, get, post, put},
+    serve::ListenerExt,
 };
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -38,6 +39,11 @@ type Shared = axum::extract::State<Arc<App>>;
 /// Serves the API until the cluster stops.
 pub async fn serve(listener: TcpListener, app: Arc<App>) {
     let stopping = Arc::clone(&app);
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "cannot set TCP_NODELAY");
+        }
+    });
     let served = axum::serve(listener, routes(app))
         .with_graceful_shutdown(async move { stopping.stopped().await })
         .await;

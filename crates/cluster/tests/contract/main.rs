@@ -1,6 +1,9 @@
 //! The cluster through its doors: REST over HTTP, agents over TCP, SIGKILL.
 
-#![allow(clippy::unwrap_used, reason = "helpers of tests are not inside test functions")]
+#![allow(
+    clippy::unwrap_used,
+    reason = "helpers of tests are not inside test functions"
+)]
 
 mod agents;
 mod auth;

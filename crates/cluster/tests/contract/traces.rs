@@ -11,7 +11,7 @@ fn plugged() -> Server {
     }
     let mut outsider = port(22, "h2");
     let group = json!({"id": id(6), "name": "outsiders", "security_group_rules": [
-        {"id": id(61), "security_group_id": id(6), "direction": "egress", "ethertype": "IPv4"}
+        {"id": id(61), "security_group_id": id(6), "direction": "ingress", "ethertype": "IPv4"}
     ]});
     server.create("security_groups", &group);
     outsider["security_groups"] = json!([id(6)]);
@@ -48,7 +48,7 @@ fn an_outsider_is_dropped_by_name() {
     let packet = json!({"dst": "10.0.0.20"});
     let answer = run(&server, json!({"port": id(22), "packet": packet}));
     let drop = &answer.body["verdict"]["drop"];
-    assert_eq!(drop["reason"], "security_group_ingress", "{answer:?}");
+    assert_eq!(drop["reason"], "security_group_egress", "{answer:?}");
     let kinds = ["security_group", "security_group_rule", "port"];
     let kind = drop["cause"]["kind"].as_str().unwrap();
     assert!(kinds.contains(&kind), "{answer:?}");
