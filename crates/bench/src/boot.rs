@@ -1,7 +1,7 @@
 //! The boot bench: from a created port to the first answered ping of its VM.
 //!
-//! The VM is there already and pings a VM of the other host without pause; its tap has a name of its
-//! own, and the agent is told which port it is as soon as Neutron has answered, as `mm-ctl` would.
+//! The VM is there already and pings a VM of the other host without pause. Its tap has a name of
+//! its own; as soon as Neutron has answered the agent is told which port that is, as by `mm-ctl`.
 //! What is measured is everything between Neutron's answer and the first packet: journal, cluster,
 //! agents, kernel.
 

@@ -55,7 +55,7 @@ impl ClusterOptions {
 /// Which agent is meant.
 #[derive(Debug, Default, Args)]
 pub struct AgentOptions {
-    /// Socket of the agent on this host [env: MIDONET_AGENT_SOCKET; default: /run/midonet/agent.sock]
+    /// Socket of this host's agent [env: MIDONET_AGENT_SOCKET, else /run/midonet/agent.sock]
     #[arg(long, value_name = "PATH")]
     pub socket: Option<PathBuf>,
 }

@@ -35,10 +35,14 @@ impl Table {
         widest.max(self.header[column].len())
     }
 
-    /// A column of nothing but numbers and `-`.
+    /// A column of numbers, with or without `-` between them.
     fn is_numeric(&self, column: usize) -> bool {
-        let number = |c: &String| c == NOTHING || c.chars().all(|c| c.is_ascii_digit());
-        self.rows.iter().filter_map(|r| r.get(column)).all(number)
+        let mut cells = self
+            .rows
+            .iter()
+            .filter_map(|r| r.get(column))
+            .filter(|c| *c != NOTHING);
+        cells.clone().count() > 0 && cells.all(|c| c.chars().all(|c| c.is_ascii_digit()))
     }
 }
 

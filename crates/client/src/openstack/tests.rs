@@ -25,7 +25,10 @@ fn domains_default() {
 
 #[test]
 fn the_catalogue_is_asked_for_the_public_endpoint_of_the_region() {
-    let endpoint = |interface, region| json!({"interface": interface, "region_id": region, "url": format!("{interface}-{region}")});
+    let endpoint = |interface, region| {
+        let url = format!("{interface}-{region}");
+        json!({"interface": interface, "region_id": region, "url": url})
+    };
     let endpoints = [
         endpoint("internal", "a"),
         endpoint("public", "a"),

@@ -113,7 +113,10 @@ fn trace_shows_each_step_and_the_cause() {
     let cause = json!({
         "kind": "security_group_rule", "id": RULE, "name": "", "detail": "egress IPv4 tcp 80",
     });
-    let step = |name: &str, what: &str, cause: Value| json!({"device": {"kind": "port", "id": PORT, "name": name}, "what": what, "cause": cause});
+    let step = |name: &str, what: &str, cause: Value| {
+        let device = json!({"kind": "port", "id": PORT, "name": name});
+        json!({"device": device, "what": what, "cause": cause})
+    };
     let group = json!({"kind": "security_group", "id": OTHER, "name": "default"});
     let trace = json!({
         "revision": 41, "frame": "00",
@@ -170,7 +173,7 @@ fn connections_are_shown_with_their_ends() {
         printed(&format!("midonet flows --connections --socket {}", socket.display())),
         format!(
             "PORT                                  PROTOCOL  SOURCE          DESTINATION   STATE           FLOW  PACKETS  BYTES
-{PORT}  tcp       [fd00::1]:4000  [fd00::2]:80  reply, closing     -        8    800
+{PORT}  tcp       [fd00::1]:4000  [fd00::2]:80  reply, closing  -           8    800
 "
         )
     );
@@ -178,7 +181,10 @@ fn connections_are_shown_with_their_ends() {
 
 #[test]
 fn drops_names_reason_and_cause() {
-    let drop = |port: Value, reason: &str, packets: u64| json!({"port": port, "reason": reason, "packets": packets, "bytes": 60, "cause": null});
+    let drop = |port: Value, reason: &str, packets: u64| {
+        let bytes = 60;
+        json!({"port": port, "reason": reason, "packets": packets, "bytes": bytes, "cause": null})
+    };
     let drops = [
         drop(Value::Null, "tunnel_key_unknown", 1),
         drop(json!(PORT), "spoofed_ip", 20),
@@ -188,8 +194,8 @@ fn drops_names_reason_and_cause() {
         printed(&format!("midonet drops --socket {}", socket.display())),
         format!(
             "REASON              PORT                                  PACKETS  BYTES  CAUSE
-spoofed_ip          {PORT}       20     60      -
-tunnel_key_unknown  (tunnel)                                    1     60      -
+spoofed_ip          {PORT}       20     60  -
+tunnel_key_unknown  (tunnel)                                    1     60  -
 "
         )
     );
