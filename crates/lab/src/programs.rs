@@ -1,11 +1,7 @@
 //! Where our programs are, and running those of the system.
 
 use crate::{LabError, error::Context};
-use std::{
-    env,
-    path::PathBuf,
-    process::Command,
-};
+use std::{env, path::PathBuf, process::Command};
 
 /// Characters of a command's complaint that are kept.
 const STDERR_KEPT: usize = 2000;

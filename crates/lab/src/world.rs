@@ -15,6 +15,8 @@ use std::{
 
 /// MTU of the underlay: room for 1450 bytes of a VM in VXLAN over either family.
 const UNDERLAY_MTU: u32 = 1550;
+/// Lines of each log that a failed test shows.
+const LOG_LINES: usize = 60;
 /// Kind of the bpf file system, as statfs tells it.
 const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
 
@@ -161,18 +163,23 @@ impl Shared {
 
     /// Shows the ends of all logs, for a test that has failed.
     fn print_logs(&self) {
-        for entry in std::fs::read_dir(self.slot.dir())
-            .into_iter()
+        let folders = [
+            self.slot.dir().to_owned(),
+            self.slot.dir().join("openstack/log"),
+        ];
+        let entries = folders
+            .iter()
+            .filter_map(|f| std::fs::read_dir(f).ok())
             .flatten()
-            .flatten()
+            .flatten();
+        for path in entries
+            .map(|e| e.path())
+            .filter(|p| p.extension().is_some_and(|e| e == "log"))
         {
-            let path = entry.path();
-            if path.extension().is_some_and(|e| e == "log") {
-                let text = std::fs::read_to_string(&path).unwrap_or_default();
-                let lines: Vec<&str> = text.lines().collect();
-                let first = lines.len().saturating_sub(40);
-                eprintln!("--- {}\n{}", path.display(), lines[first..].join("\n"));
-            }
+            let text = std::fs::read_to_string(&path).unwrap_or_default();
+            let lines: Vec<&str> = text.lines().collect();
+            let first = lines.len().saturating_sub(LOG_LINES);
+            eprintln!("--- {}\n{}", path.display(), lines[first..].join("\n"));
         }
     }
 }

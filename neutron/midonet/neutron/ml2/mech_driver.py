@@ -15,6 +15,7 @@ from neutron_lib.api.definitions import (
 from neutron_lib.callbacks import events, registry, resources
 from neutron_lib.plugins.ml2 import api
 from oslo_log import log
+from sqlalchemy import orm
 
 from midonet.neutron import journal, status
 from midonet.neutron.common import config, exceptions
@@ -64,6 +65,9 @@ class MidonetMechanismDriver(api.MechanismDriver):
     @staticmethod
     def _start(resource, event, trigger, payload=None):
         """Start the threads, in the process that serves the API and not in its parent."""
+        # Neutron's get_port names an attribute of a model that is there only after the first query
+        # of the process; without this, a GET of a port may fail if it is that first query.
+        orm.configure_mappers()
         journal.kick()
         status.start()
 
