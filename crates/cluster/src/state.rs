@@ -55,6 +55,10 @@ pub struct Held {
 
 /// One step of a transaction.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly every step is of the large kind"
+)]
 pub enum Step {
     /// Of a Neutron resource and its topology.
     Op(Op),

@@ -38,7 +38,8 @@ pub async fn serve(stream: TcpStream, peer: SocketAddr, app: Arc<App>) {
         return;
     }
     let (host, name) = (hello.host, hello.name.clone());
-    tracing::info!(%peer, %host, name, version = hello.version, tunnel = %hello.tunnel, "agent connected");
+    let (version, tunnel) = (&hello.version, hello.tunnel);
+    tracing::info!(%peer, %host, name, version, %tunnel, "agent connected");
     let session = app.agents.connect(host, &hello.version);
     let mut agent = Connected {
         view: view(&hello, &app),
