@@ -196,7 +196,8 @@ impl Datapath {
         self.attach(INJECT, ifindex, TcAttachType::Egress)
     }
 
-    /// Lets a tap go. Absent is fine, and so is a device that is gone.
+    /// Lets a tap go; the kernel does so a moment after this returns. Absent is fine, and so is a
+    /// device that is gone.
     pub fn detach_port(&mut self, ifindex: u32) -> Result<(), AttachError> {
         let path = self.pin(FROM_PORT, ifindex);
         remove_pin(&path).map_err(|source| AttachError::Unpin { path, source })?;
