@@ -12,7 +12,7 @@ use crate::{
     step::Step,
 };
 use flow::DropReason;
-use topology::{Direction, GroupId, Layer4, Port, Remote, Rule, RuleId, Security, Tag};
+use topology::{Direction, GroupId, Layer4, Port, Remote, Rule, RuleId, Security, Snapshot, Tag};
 use wire::protocol;
 
 /// Which end of the packet a port is.
@@ -144,13 +144,15 @@ impl Sim<'_> {
             });
             return Ok(());
         }
-        let step = || {
-            Step::port(
-                port,
-                format!("no {word} rule allows it: {}", list(security)),
-            )
+        let snapshot = self.snapshot;
+        let groups = || list(security, snapshot);
+        let step = || Step::port(port, format!("no {word} rule allows it: {}", groups()));
+        // one group is what an operator has to change; of several, none is more to blame
+        let cause = match security.groups[..] {
+            [only] => only.0,
+            _ => port.id.0,
         };
-        Err(self.drop(reason, port.id.0, step))
+        Err(self.drop(reason, cause, step))
     }
 
     /// A rule that allows a tuple at one end. Rules that need to know least are asked first, so
@@ -240,11 +242,16 @@ fn has_ports(proto: u8) -> bool {
     matches!(proto, TCP | UDP | DCCP | SCTP | UDP_LITE)
 }
 
-/// The groups of a port, for the trace.
-fn list(security: &Security) -> String {
+/// The groups of a port by name and id, for the trace.
+fn list(security: &Security, snapshot: &Snapshot) -> String {
     if security.groups.is_empty() {
         return "it has no security group".to_owned();
     }
-    let groups: Vec<String> = security.groups.iter().map(|g| g.to_string()).collect();
+    let name = |id: &GroupId| snapshot.group(*id).map_or("", |group| group.name.as_str());
+    let groups: Vec<String> = security
+        .groups
+        .iter()
+        .map(|id| format!("{} ({id})", name(id)))
+        .collect();
     format!("its groups are {}", groups.join(", "))
 }

@@ -140,5 +140,5 @@ pub(super) fn trace(
     let said = openstack.midonet(cluster, &line)?;
     println!("\n  midonet {line}");
     said.lines().for_each(|line| println!("    {line}"));
-    Ok(said.contains("security_group_ingress") && said.contains("security group"))
+    Ok(said.contains("because of security group") && said.contains("(service)"))
 }

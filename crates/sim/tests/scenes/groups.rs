@@ -56,9 +56,12 @@ fn what_a_rule_allows_passes_and_is_tracked() {
             town.a.port,
             &town.a.to(&town.b, family, syn(22)).bytes(),
         );
+        // the port's only group is what an operator has to look at
+        let receiver = snapshot.port(town.b.port).unwrap();
+        let groups = &receiver.security.as_ref().unwrap().groups;
         let wanted = Verdict::Drop {
             reason: DropReason::SecurityGroupIngress,
-            cause: Some(town.b.port.0),
+            cause: Some(groups[0].0),
         };
         assert_eq!(verdict, wanted);
     }

@@ -60,7 +60,7 @@ fn the_groups_that_refuse_are_named() {
         .bytes();
     let steps = steps(&town, &frame);
     let last = steps.last().unwrap();
-    assert_eq!(last.cause, Some(town.a.port.0));
+    assert_eq!(last.cause, Some(group.0));
     assert!(
         last.to_string().contains(&group.to_string()),
         "{}",
