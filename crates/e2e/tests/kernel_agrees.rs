@@ -2,6 +2,7 @@
 //! simulation of that packet says: also to packets it never asked about, and also after changes.
 //!
 //! Random topologies, packets and changes; the frames are rehearsed (`BPF_PROG_TEST_RUN`).
+#![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 use bpf_abi::{
     ConnKey, FLAG_ICMP_ERROR, FlowKey, MARK_FROM_PORT, STATE_FORWARD, STATE_REPLY, WHY_MISS,
