@@ -400,7 +400,10 @@ impl Vm {
             dir.join("leases").display(),
             pid.display(),
         ));
-        must(&format!("kill {}", fs::read_to_string(pid).unwrap().trim()));
+        // dhclient goes into the background first and writes its id then
+        let id = || fs::read_to_string(&pid).unwrap_or_default().trim().to_owned();
+        until("dhclient's id", || !id().is_empty());
+        must(&format!("kill {}", id()));
         fs::read_to_string(told).unwrap().trim().to_owned()
     }
 
