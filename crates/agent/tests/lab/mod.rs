@@ -401,7 +401,12 @@ impl Vm {
             pid.display(),
         ));
         // dhclient goes into the background first and writes its id then
-        let id = || fs::read_to_string(&pid).unwrap_or_default().trim().to_owned();
+        let id = || {
+            fs::read_to_string(&pid)
+                .unwrap_or_default()
+                .trim()
+                .to_owned()
+        };
         until("dhclient's id", || !id().is_empty());
         must(&format!("kill {}", id()));
         fs::read_to_string(told).unwrap().trim().to_owned()
