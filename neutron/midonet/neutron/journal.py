@@ -7,6 +7,7 @@ what was sent before. The row goes when the cluster has acknowledged.
 """
 
 import dataclasses
+import logging
 import os
 import random
 import threading
@@ -22,8 +23,8 @@ from midonet.neutron.db import journal_db
 LOG = log.getLogger(__name__)
 
 CREATE, UPDATE, DELETE = "create", "update", "delete"
-# Rows taken at a time, and so the longest that one process keeps the others out.
-BATCH = 100
+# Rows taken at a time: within them resources go out in the order in which they depend.
+BATCH = 1000
 # A row left by a process that died is found within this many seconds.
 PERIOD = 5.0
 # Seconds before the next try when the cluster does not answer: doubling, within these bounds.
@@ -162,12 +163,16 @@ class Forwarder:
             self._client.create(task.kind, body)
         else:
             self._client.update(task.kind, body)
+        resource.acknowledged(task.kind, body)
 
     @staticmethod
     def _postpone(task, error):
         pause = delay(task.attempts, REFUSED_MIN, REFUSED_MAX)
         journal_db.postpone(task.kind, task.resource_id, task.last, task.attempts + 1, pause, error)
-        LOG.warning(
+        # what waits for another resource usually goes through soon
+        level = logging.WARNING if task.attempts else logging.INFO
+        LOG.log(
+            level,
             "the cluster refuses to %s %s %s (try %d, next in %.0f s): %s",
             *(task.operation, task.kind, task.resource_id, task.attempts + 1, pause, error),
         )
@@ -181,6 +186,7 @@ class Worker(threading.Thread):
         self.pid = os.getpid()
         self._kicked = threading.Event()
         self._answers = threading.Event()
+        self._ending = False
 
     def kick(self):
         """There may be something to send."""
@@ -190,11 +196,17 @@ class Worker(threading.Thread):
         """Whatever pause there is because the cluster was away is over."""
         self._answers.set()
 
+    def end(self):
+        """Stop after the pass that is going on."""
+        self._ending = True
+        self._kicked.set()
+        self._answers.set()
+
     def run(self):
-        """Until the process ends."""
+        """Until told otherwise; a process that ends does not wait for it."""
         failures = 0
         forwarder = Forwarder()
-        while True:
+        while not self._ending:
             error = attempt(forwarder.drain)
             if error is None:
                 failures = 0

@@ -1,7 +1,9 @@
 """Neutron's resources as they are now, by kind."""
 
+from neutron_lib import constants, exceptions
 from neutron_lib import context as lib_context
-from neutron_lib.plugins import constants, directory
+from neutron_lib.plugins import constants as services
+from neutron_lib.plugins import directory
 
 
 def _core():
@@ -9,18 +11,32 @@ def _core():
 
 
 def _l3():
-    return directory.get_plugin(constants.L3)
+    return directory.get_plugin(services.L3)
 
 
 READERS = {
     "network": lambda c, i: _core().get_network(c, i),
     "subnet": lambda c, i: _core().get_subnet(c, i),
     "port": lambda c, i: _core().get_port(c, i),
-    "security_group": lambda c, i: _core().get_security_group(c, i),
+    "security_group": lambda c, i: _security_group(c, i),
     "security_group_rule": lambda c, i: _core().get_security_group_rule(c, i),
     "router": lambda c, i: _l3().get_router(c, i),
     "floating_ip": lambda c, i: _l3().get_floatingip(c, i),
 }
+
+
+def _security_group(context, group_id):
+    """Without rules that name other groups: two new groups may name each other.
+
+    Neutron has no event for the rules that a group is born with; these name no other group.
+    """
+    group = _core().get_security_group(context, group_id)
+    rules = [
+        rule
+        for rule in group["security_group_rules"]
+        if rule["remote_group_id"] in (None, group_id)
+    ]
+    return {**group, "security_group_rules": rules}
 
 
 def read(kind, resource_id):
@@ -29,3 +45,22 @@ def read(kind, resource_id):
     # the cluster's API is older than the word "project"
     project = body.get("project_id", body.get("tenant_id"))
     return {**body, "project_id": project, "tenant_id": project}
+
+
+def acknowledged(kind, body):
+    """The cluster has the resource: tell Neutron what follows from that.
+
+    A router is wherever its networks are, so an interface of it is up as soon as it is known.
+    """
+    if (
+        kind == "port"
+        and body["device_owner"] == constants.DEVICE_OWNER_ROUTER_INTF
+        and body["status"] != constants.PORT_STATUS_ACTIVE
+    ):
+        try:
+            _core().update_port_status(
+                lib_context.get_admin_context(), body["id"], constants.PORT_STATUS_ACTIVE
+            )
+        except exceptions.PortNotFound:
+            # deleted meanwhile
+            return

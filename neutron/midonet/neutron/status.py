@@ -106,17 +106,16 @@ class Applier:
 
 
 def _statuses():
-    """Status by id of the ports that we answer for: bound, about to be bound, or a router's."""
+    """Status by id of the ports that we answer for: bound, or about to be."""
     context = lib_context.get_admin_context()
     port, binding = models_v2.Port, ml2_models.PortBinding
     query = (
         sa.select(port.id, port.status)
-        .outerjoin(binding, binding.port_id == port.id)
+        .join(binding, binding.port_id == port.id)
         .where(
             sa.or_(
                 binding.vif_type == ours.VIF_TYPE_MIDONET,
                 sa.and_(binding.vif_type == portbindings.VIF_TYPE_UNBOUND, binding.host != ""),
-                port.device_owner.in_(ours.ROUTER_OWNERS),
             )
         )
     )
@@ -130,10 +129,6 @@ def set_status(port_id, status):
     plugin = directory.get_plugin()
     port = plugin.get_port(context, port_id)
     if port["status"] == status:
-        return True
-    if port["device_owner"] in ours.ROUTER_OWNERS:
-        # never bound to a host: there is no provisioning to complete
-        plugin.update_port_status(context, port_id, status)
         return True
     if status == ACTIVE:
         return _provisioned(context, port)
@@ -189,8 +184,10 @@ class Follower:
             LOG.info("port states: following cluster %s", self._instance)
 
     def _news(self):
-        wait = RETRY_SECONDS if self._applier.busy else POLL_SECONDS
-        feed = self._client.port_statuses(self._cursor, wait)
+        busy = self._applier.busy
+        if busy:
+            time.sleep(RETRY_SECONDS)
+        feed = self._client.port_statuses(self._cursor, 0 if busy else POLL_SECONDS)
         if feed["instance"] != self._instance:
             self.restart()
             return

@@ -1,12 +1,14 @@
 """A cluster that speaks the wire contract and keeps what it is told. Also a program: PORT."""
 
 import base64
-import http.server
 import json
 import re
 import sys
 import threading
 import uuid
+
+# by name: Neutron's libraries replace the attribute "server" of the package by one without threads
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 ROOT = "/midonet-api"
 MEDIA = "application/vnd.org.midonet.neutron."
@@ -27,7 +29,7 @@ class FakeCluster:
         self.feed = []
         self.changed = threading.Condition()
         handler = type("Handler", (_Handler,), {"cluster": self})
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
+        self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
         self.uri = f"http://127.0.0.1:{self._server.server_address[1]}{ROOT}"
@@ -53,7 +55,7 @@ class FakeCluster:
         return {i for c, i in self.stored if c == collection}
 
 
-class _Handler(http.server.BaseHTTPRequestHandler):
+class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     cluster = None
 
