@@ -48,38 +48,38 @@ def due(limit):
         return context.session.execute(query).all()
 
 
-def _rows_of(resource_type, resource_id, last):
-    """Rows about a resource that were there when `last` was read."""
-    return sa.and_(
-        JournalRow.resource_type == resource_type,
-        JournalRow.resource_id == resource_id,
-        JournalRow.id <= last,
-    )
-
-
 def forget(resource_type, resource_id, last):
     """The cluster has acknowledged what the rows up to `last` announced."""
-    _execute(sa.delete(JournalRow).where(_rows_of(resource_type, resource_id, last)))
+    _change(sa.delete(JournalRow), resource_type, resource_id, last)
 
 
 def postpone(resource_type, resource_id, last, attempts, seconds, error):
     """The cluster refused: not again before `seconds` from now."""
-    _execute(
-        sa.update(JournalRow)
-        .where(_rows_of(resource_type, resource_id, last))
-        .values(
-            attempts=attempts,
-            retry_at=timeutils.utcnow() + datetime.timedelta(seconds=seconds),
-            last_error=error[:ERROR_MAX],
-        )
-    )
+    values = {
+        "attempts": attempts,
+        "retry_at": timeutils.utcnow() + datetime.timedelta(seconds=seconds),
+        "last_error": error[:ERROR_MAX],
+    }
+    _change(sa.update(JournalRow).values(values), resource_type, resource_id, last)
 
 
 @db_api.retry_db_errors
-def _execute(statement):
+def _change(statement, resource_type, resource_id, last):
+    """Change the rows about a resource that were there when `last` was read.
+
+    They are named by their ids: a condition on the resource would lock the gaps between rows, and
+    make the transactions that write rows wait, or worse, be the victims of a deadlock.
+    """
     context = lib_context.get_admin_context()
+    known = sa.select(JournalRow.id).where(
+        JournalRow.resource_type == resource_type,
+        JournalRow.resource_id == resource_id,
+        JournalRow.id <= last,
+    )
     with db_api.CONTEXT_WRITER.using(context):
-        context.session.execute(statement.execution_options(synchronize_session=False))
+        ids = context.session.scalars(known).all()
+        changed = statement.where(JournalRow.id.in_(ids))
+        context.session.execute(changed.execution_options(synchronize_session=False))
 
 
 @contextlib.contextmanager

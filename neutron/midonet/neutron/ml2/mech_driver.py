@@ -1,5 +1,6 @@
 """The ML2 mechanism driver: validates, journals, binds."""
 
+from neutron import policy
 from neutron.db import provisioning_blocks
 from neutron_lib import constants
 from neutron_lib.api.definitions import (
@@ -65,9 +66,7 @@ class MidonetMechanismDriver(api.MechanismDriver):
     @staticmethod
     def _start(resource, event, trigger, payload=None):
         """Start the threads, in the process that serves the API and not in its parent."""
-        # Neutron's get_port names an attribute of a model that is there only after the first query
-        # of the process; without this, a GET of a port may fail if it is that first query.
-        orm.configure_mappers()
+        _finish_lazy_parts()
         journal.kick()
         status.start()
 
@@ -207,6 +206,16 @@ class MidonetMechanismDriver(api.MechanismDriver):
             if segment[api.NETWORK_TYPE] in ours.NETWORK_TYPES:
                 context.set_binding(segment[api.ID], ours.VIF_TYPE_MIDONET, self._vif_details)
                 return
+
+
+def _finish_lazy_parts():
+    """Do now what Neutron does with the first request, which is not safe from several threads.
+
+    Until the policy's rules are loaded, other requests are forbidden or find nothing; get_port
+    names an attribute of a model that is there only after the first query of the process.
+    """
+    policy.init()
+    orm.configure_mappers()
 
 
 def _is_ours(network):
