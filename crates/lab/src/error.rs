@@ -47,6 +47,15 @@ pub enum LabError {
         /// How many there are.
         slots: u8,
     },
+    /// Another checkout's demo is there.
+    #[error(
+        "a demo with its files in {} is on this machine; \
+         end it with `midonet-lab demo stop --dir {}`", dir.display(), dir.display()
+    )]
+    OtherDemo {
+        /// Its folder.
+        dir: PathBuf,
+    },
     /// An HTTP service refused or could not be reached.
     #[error("{method} {url}: {detail}")]
     Http {

@@ -31,7 +31,7 @@ enum Demo {
 fn main() -> ExitCode {
     let Command::Demo(demo) = Command::parse();
     let result = match demo {
-        Demo::Up { dir } => absolute(dir).and_then(|dir| lab::demo::up(&dir)),
+        Demo::Up { dir } => up(dir),
         Demo::Stop { dir } => absolute(dir)
             .and_then(|dir| lab::demo::stop(&dir))
             .map(|()| true),
@@ -44,6 +44,17 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// What runs when a step fails is left for a look, with its logs.
+fn up(dir: PathBuf) -> Result<bool, lab::LabError> {
+    let dir = absolute(dir)?;
+    lab::demo::up(&dir).inspect_err(|_| {
+        if dir.exists() {
+            let logs = dir.display();
+            eprintln!("Logs are in {logs}; `./run demo stop` removes what was started.");
+        }
+    })
 }
 
 /// Programs run in other folders than ours.

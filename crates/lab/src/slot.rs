@@ -55,9 +55,22 @@ impl Slot {
         Ok(slot)
     }
 
-    /// The demo's slot, with its files in `dir`.
-    pub(crate) fn demo(dir: &Path) -> Self {
-        Self::new(DEMO_SLOT, dir.to_owned(), None)
+    /// The demo's slot, with its files in `dir`; there is one demo on a machine at a time.
+    pub(crate) fn demo(dir: &Path) -> Result<Self, LabError> {
+        match fs::read_to_string(demo_owner()).map(PathBuf::from) {
+            Ok(other) if other != dir && other.exists() => Err(LabError::OtherDemo { dir: other }),
+            _ => Ok(Self::new(DEMO_SLOT, dir.to_owned(), None)),
+        }
+    }
+
+    /// Makes the slot's folder, and lets others know whose demo there is.
+    pub(crate) fn claim_demo(&self) -> Result<(), LabError> {
+        for dir in [&self.dir, &root()] {
+            fs::create_dir_all(dir).what(|| format!("making {}", dir.display()))?;
+        }
+        let owner = demo_owner();
+        fs::write(&owner, self.dir.as_os_str().as_encoded_bytes())
+            .what(|| format!("writing {}", owner.display()))
     }
 
     fn new(number: u8, dir: PathBuf, lock: Option<File>) -> Self {
@@ -134,6 +147,11 @@ impl Slot {
             }
         }
     }
+}
+
+/// Names the folder of the demo that is there.
+fn demo_owner() -> PathBuf {
+    root().join("demo")
 }
 
 /// Where the files of all labs are.

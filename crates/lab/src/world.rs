@@ -2,7 +2,6 @@
 
 use crate::{
     Auth, Cluster, Host, LabError, Netns,
-    error::Context,
     programs::{ip, run},
     slot::{BPFFS, Slot},
 };
@@ -45,13 +44,14 @@ impl Lab {
 
     /// The demo's lab, with its files in `dir`; it stays when the program ends.
     pub(crate) fn demo(dir: &Path) -> Result<Self, LabError> {
-        std::fs::create_dir_all(dir).what(|| format!("making {}", dir.display()))?;
-        Self::build(Slot::demo(dir))
+        let slot = Slot::demo(dir)?;
+        slot.claim_demo()?;
+        Self::build(slot)
     }
 
     /// Removes the demo's lab, however far it got.
     pub(crate) fn remove_demo(dir: &Path) -> Result<(), LabError> {
-        Slot::demo(dir).sweep()
+        Slot::demo(dir)?.sweep()
     }
 
     fn build(slot: Slot) -> Result<Self, LabError> {
