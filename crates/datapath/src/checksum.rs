@@ -3,10 +3,7 @@
 
 use bpf_abi::FLAG_ICMP_ERROR;
 use flow::{Parsed, parse};
-
-const TCP: u8 = 6;
-const UDP: u8 = 17;
-const ICMPV6: u8 = 58;
+use wire::protocol::{ICMPV6, TCP, UDP};
 
 /// `VIRTIO_NET_HDR_GSO_*`.
 const GSO_NONE: u8 = 0;

@@ -202,15 +202,14 @@ impl Kernel {
 
     /// The direction that the kernel should take a packet for.
     fn state(&self, tap: u32, key: &FlowKey, frame: &[u8]) -> u8 {
-        const TCP: u8 = 6;
-        const SYN_WITHOUT_ACK: u8 = 0x02;
         let known = self
             .connections
             .get(&tuple(tap, key))
             .copied()
             .unwrap_or(STATE_FORWARD);
         let transport = flow::parse(frame).map_or(0, |p| p.transport);
-        let opens = key.proto == TCP && frame.get(transport + 13) == Some(&SYN_WITHOUT_ACK);
+        let opens = key.proto == wire::protocol::TCP
+            && frame.get(transport + 13) == Some(&wire::tcp_flag::SYN);
         if opens { STATE_FORWARD } else { known }
     }
 

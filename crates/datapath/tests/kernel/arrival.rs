@@ -13,10 +13,10 @@ use std::{
     net::UdpSocket,
     time::{Duration, Instant},
 };
+use wire::protocol::UDP;
 
 const KEY: u32 = 7;
 const FLOOD_KEY: u32 = 8;
-const UDP: u8 = 17;
 const PATIENCE: Duration = Duration::from_secs(5);
 /// Garbage frames.
 const GARBAGE: u32 = 3000;

@@ -7,9 +7,7 @@ use crate::{
 use bpf_abi::*;
 use datapath::Maps;
 use flow::{DropReason, Mask};
-
-const TCP: u8 = 6;
-const UDP: u8 = 17;
+use wire::protocol::{TCP, UDP};
 
 fn exact() -> Mask {
     Mask::exact()

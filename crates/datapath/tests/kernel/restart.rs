@@ -11,8 +11,8 @@ use std::{
     net::UdpSocket,
     time::{Duration, Instant},
 };
+use wire::protocol::UDP;
 
-const UDP: u8 = 17;
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Two VMs on a host whose agent comes and goes.
