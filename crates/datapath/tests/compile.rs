@@ -14,6 +14,9 @@ const REWRITE: Rewrite = Rewrite {
     hops: 1,
     smac: Mac([2, 0, 0, 0, 0, 1]),
     dmac: Mac([2, 0, 0, 0, 0, 2]),
+    src: None,
+    dst: None,
+    dscp: None,
 };
 
 struct Everywhere(Place);

@@ -1,7 +1,7 @@
 //! A decision: what happens to every packet of a class, and what that depended on.
 
 use crate::{DropReason, Mask};
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, net::IpAddr};
 use topology::{PortId, Tag};
 use uuid::Uuid;
 use wire::Mac;
@@ -79,7 +79,8 @@ pub enum Verdict {
     },
 }
 
-/// What changes in a packet that passes routers. Nothing when `hops` is 0.
+/// What changes in a packet on its way. MACs change only when it passes routers, that is when `hops`
+/// is not 0; addresses and DSCP whenever they are given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Rewrite {
     /// Routers passed.
@@ -88,4 +89,12 @@ pub struct Rewrite {
     pub smac: Mac,
     /// New Ethernet destination.
     pub dmac: Mac,
+    /// New IP source, of the packet's family: one address for another, ports stay. Answers come to
+    /// this address, and it is on the one who decides them to translate it back. `None`: unchanged.
+    pub src: Option<IpAddr>,
+    /// New IP destination likewise.
+    pub dst: Option<IpAddr>,
+    /// New differentiated services code point, 0 to 63 (RFC 2474, 3), also in the outer header of a
+    /// tunnelled packet. ECN stays. `None`: unchanged.
+    pub dscp: Option<u8>,
 }

@@ -42,6 +42,7 @@ impl<'a> Sim<'a> {
                     hops: path.hops,
                     smac: out.mac,
                     dmac: next.mac,
+                    ..Rewrite::default()
                 };
                 return self.leave(next, path, rewrite);
             }

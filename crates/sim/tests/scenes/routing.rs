@@ -37,6 +37,7 @@ fn one_router_rewrites_macs_and_takes_one_hop() {
             hops: 1,
             smac: town.c.gateway,
             dmac: town.c.mac,
+            ..Rewrite::default()
         };
         let (port, mtu) = (town.c.port, 1450);
         let wanted = Verdict::Forward {
