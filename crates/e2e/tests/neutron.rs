@@ -1,8 +1,9 @@
 //! A real Neutron with the plugin: port status, an absence of the cluster, and a death of Neutron.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use lab::{Agent, Cluster, Host, Http, Lab, OpenStack, Plug, Stream, Vm, until, within};
-use serde_json::{Value, json};
+use e2e::{Cloud, CloudNetwork, Guest, text};
+use lab::{Echo, Http, Stream, until};
+use serde_json::json;
 use std::{
     net::SocketAddr,
     sync::{
@@ -14,100 +15,53 @@ use std::{
 
 /// How long a change may take until it has got everywhere.
 const SOON: Duration = Duration::from_secs(30);
-/// Seconds the comparison waits for changes that are on their way.
-const AUDIT_WAIT: u32 = 60;
 /// API clients at a time.
 const CLIENTS: usize = 4;
 
-/// Programs before the lab that removes them.
+/// Two VMs on two hosts, and a connection between them that nothing may break.
 struct World {
-    _stream: Stream,
-    _server: lab::Echo,
-    vms: Vec<Vm>,
-    cluster: Cluster,
-    _agents: Vec<Agent>,
-    _hosts: Vec<Host>,
-    neutron: Http,
-    network: String,
-    openstack: OpenStack,
-    _lab: Lab,
+    stream: Stream,
+    _server: Echo,
+    guests: [Guest; 2],
+    network: CloudNetwork,
+    cloud: Cloud,
 }
 
 fn world() -> World {
-    let mut lab = Lab::new().unwrap();
-    let openstack = OpenStack::prepare(&lab);
-    let cluster = lab.start_cluster(openstack.auth()).unwrap();
-    let hosts = vec![lab.add_host("h1").unwrap(), lab.add_host("h2").unwrap()];
-    let agents = hosts.iter().map(|h| h.start_agent().unwrap()).collect();
-    openstack.start(&cluster.url()).unwrap();
-    let neutron = openstack.neutron().unwrap();
-    let network = create(&neutron, "network", json!({"name": "net"}));
-    let subnet = json!({"network_id": network, "ip_version": 4, "cidr": "10.1.0.0/16"});
-    create(&neutron, "subnet", subnet);
-    let vms: Vec<Vm> = hosts.iter().map(|h| plug(&neutron, &network, h)).collect();
-    let addresses: Vec<_> = vms.iter().map(|vm| vm.dhcp().unwrap().address).collect();
-    let server = vms[1].echo_tcp(80).unwrap();
-    let stream = vms[0]
-        .stream(SocketAddr::new(addresses[1].into(), 80))
+    let cloud = Cloud::new(2);
+    let network = cloud.network("net", 1);
+    let guests = [0, 1].map(|host| plug(&cloud, &network, host));
+    let server = guests[1].vm.echo_tcp(80).unwrap();
+    let stream = guests[0]
+        .vm
+        .stream(SocketAddr::new(guests[1].v4.into(), 80))
         .unwrap();
     World {
-        _stream: stream,
+        stream,
         _server: server,
-        vms,
-        cluster,
-        _agents: agents,
-        _hosts: hosts,
-        neutron,
+        guests,
         network,
-        openstack,
-        _lab: lab,
+        cloud,
     }
 }
 
-fn create(neutron: &Http, kind: &str, body: Value) -> String {
-    let answer = neutron
-        .post(&format!("/v2.0/{kind}s"), &json!({ kind: body }))
-        .unwrap();
-    answer[kind]["id"].as_str().unwrap().to_owned()
-}
-
-fn plug(neutron: &Http, network: &str, host: &Host) -> Vm {
-    let body = json!({
-        "network_id": network, "binding:host_id": host.name(), "device_owner": "compute:nova",
-    });
-    let answer = neutron.post("/v2.0/ports", &json!({"port": body})).unwrap();
-    let port = &answer["port"];
+fn plug(cloud: &Cloud, network: &CloudNetwork, host: usize) -> Guest {
+    let port = cloud.port(host, network, json!({}));
     assert_eq!(port["status"], "DOWN", "nothing is plugged yet");
     assert_eq!(port["binding:vif_type"], "midonet");
-    let plug = Plug {
-        port: port["id"].as_str().unwrap().parse().unwrap(),
-        mac: port["mac_address"].as_str().unwrap().to_owned(),
-    };
-    host.plug(&format!("vm-{}", host.name()), plug).unwrap()
+    let guest = cloud.plug(&format!("vm{host}"), host, &port);
+    guest.vm.dhcp().unwrap();
+    guest
 }
 
 impl World {
-    fn wait_status(&self, vm: &Vm, status: &str) {
-        let path = format!("/v2.0/ports/{}?fields=status", vm.port());
-        within(&format!("{status} in Neutron"), SOON, || {
-            let port = self.neutron.get(&path).map_err(|e| e.to_string())?;
-            let seen = port["port"]["status"].as_str().unwrap_or_default();
-            if seen == status {
-                Ok(())
-            } else {
-                Err(seen.to_owned())
-            }
-        })
-        .unwrap();
+    fn wait_status(&self, guest: &Guest, status: &str) {
+        let port = guest.vm.port().to_string();
+        self.cloud.wait_status("port", &port, status);
     }
 
     fn traffic_goes_on(&self) {
-        self._stream.goes_on(20, SOON).unwrap();
-    }
-
-    fn audit(&self) {
-        let line = format!("neutron audit --wait {AUDIT_WAIT}");
-        println!("{}", self.openstack.midonet(&self.cluster, &line).unwrap());
+        self.stream.goes_on(20, SOON).unwrap();
     }
 }
 
@@ -122,40 +76,35 @@ fn neutron_and_the_cluster_agree_whatever_dies() {
 }
 
 fn a_port_is_active_while_its_tap_is_there(world: &World) {
-    let [kept, replugged] = &world.vms[..] else {
-        panic!("two VMs")
-    };
+    let [kept, replugged] = &world.guests;
     world.wait_status(kept, "ACTIVE");
     world.wait_status(replugged, "ACTIVE");
     world.traffic_goes_on();
-    let address = replugged.netns().ip("-4 -br addr show eth0").unwrap();
+    let address = replugged.vm.netns().ip("-4 -br addr show eth0").unwrap();
     let address = address.split_whitespace().nth(2).unwrap().to_owned();
-    replugged.unplug().unwrap();
+    replugged.vm.unplug().unwrap();
     world.wait_status(replugged, "DOWN");
     world.wait_status(kept, "ACTIVE");
-    replugged.plug().unwrap();
-    replugged.add_address(&address).unwrap();
+    replugged.vm.plug().unwrap();
+    replugged.vm.add_address(&address).unwrap();
     world.wait_status(replugged, "ACTIVE");
     world.traffic_goes_on();
 }
 
 fn the_cluster_may_be_away(world: &mut World) {
-    world.cluster.kill().unwrap();
-    let made = create_ports(&world.neutron, &world.network, 50);
+    world.cloud.cluster.kill().unwrap();
+    let made = create_ports(&world.cloud.neutron, &world.network.id, 50);
     assert_eq!(
         made.len(),
         50,
         "ports are created while the cluster is away"
     );
     for port in &made[..20] {
-        world
-            .neutron
-            .delete(&format!("/v2.0/ports/{port}"))
-            .unwrap();
+        world.cloud.delete("port", port);
     }
     world.traffic_goes_on();
-    world.cluster.restart().unwrap();
-    world.audit();
+    world.cloud.cluster.restart().unwrap();
+    world.cloud.settle();
     world.traffic_goes_on();
 }
 
@@ -167,29 +116,26 @@ fn neutron_may_die_in_the_middle_of_requests(world: &World) {
             .collect();
         let some = || (made.load(Ordering::Relaxed) >= 12).then_some(());
         until("some acknowledged ports", SOON, some).unwrap();
-        world.openstack.kill_neutron().unwrap();
+        world.cloud.openstack.kill_neutron().unwrap();
         clients
             .into_iter()
             .flat_map(|c| c.join().unwrap())
             .collect::<Vec<String>>()
     });
     world.traffic_goes_on();
-    world.openstack.start_neutron().unwrap();
+    world.cloud.openstack.start_neutron().unwrap();
     for port in &acknowledged {
-        world
-            .neutron
-            .get(&format!("/v2.0/ports/{port}?fields=id"))
-            .unwrap();
+        world.cloud.show("port", port);
     }
-    world.audit();
+    world.cloud.settle();
     world.traffic_goes_on();
 }
 
 fn create_until_refused(world: &World, made: &AtomicUsize) -> Vec<String> {
     let mut mine = Vec::new();
-    let body = json!({"port": {"network_id": world.network}});
-    while let Ok(answer) = world.neutron.post("/v2.0/ports", &body) {
-        mine.push(answer["port"]["id"].as_str().unwrap().to_owned());
+    let body = json!({"port": {"network_id": world.network.id}});
+    while let Ok(answer) = world.cloud.neutron.post("/v2.0/ports", &body) {
+        mine.push(text(&answer["port"], "id"));
         made.fetch_add(1, Ordering::Relaxed);
     }
     mine
@@ -202,8 +148,9 @@ fn create_ports(neutron: &Http, network: &str, count: usize) -> Vec<String> {
         for _ in 0..CLIENTS {
             scope.spawn(|| {
                 while take().is_ok() {
-                    let port = create(neutron, "port", json!({"network_id": network}));
-                    made.lock().unwrap().push(port);
+                    let body = json!({"port": {"network_id": network}});
+                    let answer = neutron.post("/v2.0/ports", &body).unwrap();
+                    made.lock().unwrap().push(text(&answer["port"], "id"));
                 }
             });
         }
