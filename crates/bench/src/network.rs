@@ -9,11 +9,14 @@ mod pair;
 
 use crate::{error::BenchError, report::Line};
 use clap::Args;
-use comparison::{Builder, CALIBRATION, Comparison, PLAN, Site};
+use comparison::{BEFORE, Builder, CALIBRATION, Comparison, PLAN, Site};
 use figures::Figures;
 use measure::{Effort, Measure};
 use pair::Pair;
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 
 /// What the network bench is told.
 #[derive(Debug, Args)]
@@ -28,6 +31,9 @@ pub struct Options {
     /// Measure the kernel against itself instead: how far ratios stray by chance.
     #[arg(long)]
     calibrate: bool,
+    /// Compare with the agents and the cluster of another build instead, which are in this folder
+    #[arg(long, conflicts_with = "calibrate")]
+    before: Option<PathBuf>,
     /// Only comparisons of this path (across, local, routed).
     #[arg(long)]
     path: Option<String>,
@@ -35,10 +41,14 @@ pub struct Options {
 
 /// Builds the sites, measures in turn, prints the figures.
 pub fn run(options: &Options) -> Result<Vec<Line>, BenchError> {
-    let plan = if options.calibrate { CALIBRATION } else { PLAN };
+    let plan = match (&options.before, options.calibrate) {
+        (Some(_), _) => BEFORE,
+        (None, true) => CALIBRATION,
+        (None, false) => PLAN,
+    };
     let wanted = |c: &&Comparison| options.path.as_deref().is_none_or(|p| p == c.path);
     let plan: Vec<&Comparison> = plan.iter().filter(wanted).collect();
-    let mut builder = Builder::new()?;
+    let mut builder = Builder::new(options.before.as_deref())?;
     let sites = build_all(&mut builder, &plan)?;
     let effort = Effort {
         seconds: options.seconds,

@@ -1,8 +1,7 @@
 //! An agent on a host.
 
 use crate::{
-    Host, LabError, Process, Program, cluster::SYNC_PORT, error::Context, program, slot::BPFFS,
-    wait::within,
+    Host, LabError, Process, Program, cluster::SYNC_PORT, error::Context, slot::BPFFS, wait::within,
 };
 use std::{
     collections::BTreeMap,
@@ -31,7 +30,7 @@ impl Agent {
             .what(|| format!("writing {}", config.display()))?;
         let program = Program {
             name: format!("agent-{}", host.name()),
-            path: program("midonet-agent")?,
+            path: host.shared.program("midonet-agent")?,
             args: vec!["--config".into(), config.into()],
             env: BTreeMap::from([("RUST_LOG".to_owned(), "info".to_owned())]),
             netns: Some(host.netns().clone()),

@@ -1,8 +1,6 @@
 //! The cluster of a lab.
 
-use crate::{
-    Http, LabError, Process, Program, error::Context, program, wait::within, world::Shared,
-};
+use crate::{Http, LabError, Process, Program, error::Context, wait::within, world::Shared};
 use std::{
     collections::BTreeMap,
     net::SocketAddrV4,
@@ -60,7 +58,7 @@ impl Cluster {
             .what(|| format!("writing {}", config.display()))?;
         let program = Program {
             name: "cluster".to_owned(),
-            path: program("midonet-cluster")?,
+            path: shared.program("midonet-cluster")?,
             args: vec!["--config".into(), config.into()],
             env: BTreeMap::from([("RUST_LOG".to_owned(), "info".to_owned())]),
             netns: None,

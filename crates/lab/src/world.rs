@@ -2,12 +2,12 @@
 
 use crate::{
     Auth, Cluster, Host, LabError, Netns,
-    programs::{ip, run},
+    programs::{ip, program, run},
     slot::{BPFFS, Slot},
 };
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     sync::Arc,
 };
@@ -34,19 +34,26 @@ pub(crate) struct Shared {
     pub(crate) underlay: Netns,
     /// What agents and the cluster know each other by.
     pub(crate) secret: String,
+    /// Where the programs are, if not beside the running one.
+    programs: Option<PathBuf>,
 }
 
 impl Lab {
     /// A new lab in a slot of its own. Labs whose process is gone are removed first.
     pub fn new() -> Result<Self, LabError> {
-        Self::build(Slot::take()?)
+        Self::build(Slot::take()?, None)
+    }
+
+    /// The same with the agents and the cluster of another build, for comparisons.
+    pub fn with_programs(folder: &Path) -> Result<Self, LabError> {
+        Self::build(Slot::take()?, Some(folder.to_owned()))
     }
 
     /// The demo's lab, with its files in `dir`; it stays when the program ends.
     pub(crate) fn demo(dir: &Path) -> Result<Self, LabError> {
         let slot = Slot::demo(dir)?;
         slot.claim_demo()?;
-        Self::build(slot)
+        Self::build(slot, None)
     }
 
     /// Removes the demo's lab, however far it got.
@@ -54,7 +61,7 @@ impl Lab {
         Slot::demo(dir)?.sweep()
     }
 
-    fn build(slot: Slot) -> Result<Self, LabError> {
+    fn build(slot: Slot, programs: Option<PathBuf>) -> Result<Self, LabError> {
         mount_bpffs()?;
         let underlay = Netns::create(&format!("{}net", slot.prefix()))?;
         underlay.ip("link add br0 type bridge")?;
@@ -64,6 +71,7 @@ impl Lab {
             slot,
             underlay,
             secret,
+            programs,
         });
         shared.join_control()?;
         Ok(Self { shared, hosts: 0 })
@@ -110,6 +118,14 @@ impl Drop for Lab {
 }
 
 impl Shared {
+    /// Path of an agent or a cluster.
+    pub(crate) fn program(&self, name: &str) -> Result<PathBuf, LabError> {
+        match &self.programs {
+            Some(folder) => Ok(folder.join(name)),
+            None => program(name),
+        }
+    }
+
     /// An IPv4 address on the underlay.
     pub(crate) fn address4(&self, host: u8) -> Ipv4Addr {
         Ipv4Addr::new(100, 100, self.slot.number(), host)

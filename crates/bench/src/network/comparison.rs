@@ -11,6 +11,7 @@ use super::{
 };
 use crate::error::BenchError;
 use lab::Lab;
+use std::path::Path;
 
 /// A pair of VMs and what is between them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,6 +22,12 @@ pub enum Site {
     OursAcross,
     /// Ours, two hosts, two networks, a router.
     OursRouted,
+    /// One host, the build before.
+    BeforeLocal,
+    /// Two hosts, the build before.
+    BeforeAcross,
+    /// Two hosts, two networks, a router, the build before.
+    BeforeRouted,
     /// One host, a kernel bridge.
     Bridge,
     /// Likewise once more, to compare the kernel with itself.
@@ -94,6 +101,38 @@ pub const PLAN: &[Comparison] = &[
     },
 ];
 
+/// Ours with an earlier build of ours.
+pub const BEFORE: &[Comparison] = &[
+    Comparison {
+        path: "across",
+        ours: Site::OursAcross,
+        against: Site::BeforeAcross,
+        measures: EVERYTHING,
+    },
+    Comparison {
+        path: "local",
+        ours: Site::OursLocal,
+        against: Site::BeforeLocal,
+        measures: EVERYTHING,
+    },
+    Comparison {
+        path: "routed",
+        ours: Site::OursRouted,
+        against: Site::BeforeRouted,
+        measures: EVERYTHING,
+    },
+];
+
+const EVERYTHING: &[Measure] = &[
+    Throughput(V4),
+    Requests(V4),
+    SmallPackets,
+    Throughput(V6),
+    Requests(V6),
+    Connections { clients: 1 },
+    Connections { clients: 8 },
+];
+
 /// The kernel with itself: ratios that differ from 1 by chance alone.
 pub const CALIBRATION: &[Comparison] = &[
     Comparison {
@@ -125,6 +164,7 @@ impl Site {
     pub fn name(self) -> &'static str {
         match self {
             Site::OursLocal | Site::OursAcross | Site::OursRouted => "midonet",
+            Site::BeforeLocal | Site::BeforeAcross | Site::BeforeRouted => "midonet before",
             Site::Bridge | Site::BridgeAgain => "bridge",
             Site::Vxlan | Site::VxlanAgain => "bridge+vxlan",
             Site::Conntrack => "bridge+vxlan+conntrack",
@@ -137,14 +177,20 @@ impl Site {
 pub struct Builder {
     lab: Lab,
     ours: Option<Ours>,
+    before: Option<(Ours, Lab)>,
 }
 
 impl Builder {
-    /// An empty lab.
-    pub fn new() -> Result<Self, BenchError> {
+    /// An empty lab, and one for the programs of an earlier build.
+    pub fn new(before: Option<&Path>) -> Result<Self, BenchError> {
+        let earlier = |folder| -> Result<(Ours, Lab), BenchError> {
+            let mut lab = Lab::with_programs(folder)?;
+            Ok((Ours::new(&mut lab)?, lab))
+        };
         Ok(Self {
             lab: Lab::new()?,
             ours: None,
+            before: before.map(earlier).transpose()?,
         })
     }
 
@@ -154,6 +200,9 @@ impl Builder {
             Site::OursLocal => self.ours()?.local(),
             Site::OursAcross => self.ours()?.across(),
             Site::OursRouted => self.ours()?.routed(),
+            Site::BeforeLocal => self.before().local(),
+            Site::BeforeAcross => self.before().across(),
+            Site::BeforeRouted => self.before().routed(),
             Site::Bridge => kernel::bridge(&mut self.lab, "b"),
             Site::BridgeAgain => kernel::bridge(&mut self.lab, "bb"),
             Site::Vxlan => kernel::vxlan(&mut self.lab, "v"),
@@ -161,6 +210,11 @@ impl Builder {
             Site::Conntrack => kernel::conntrack(&mut self.lab, "t"),
             Site::Routed => kernel::routed(&mut self.lab, "r"),
         }
+    }
+
+    fn before(&self) -> &Ours {
+        let (ours, _) = self.before.as_ref().expect("its plan needs --before");
+        ours
     }
 
     fn ours(&mut self) -> Result<&Ours, BenchError> {
