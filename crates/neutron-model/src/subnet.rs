@@ -40,7 +40,8 @@ fn translate(subnet: &Subnet) -> topology::Subnet {
         dhcp: subnet.enable_dhcp,
         dns: subnet.dns_nameservers.clone(),
         host_routes: subnet.host_routes.iter().map(host_route).collect(),
-        ipv6_mode: mode(subnet),
+        ipv6_mode: subnet.ipv6_ra_mode.map(mode),
+        ipv6_address_mode: subnet.ipv6_address_mode.map(mode),
     }
 }
 
@@ -51,14 +52,12 @@ fn host_route(route: &Route) -> HostRoute {
     }
 }
 
-/// What this network advertises. An address mode without an RA mode says that a router outside
-/// advertises, so this network does not.
-fn mode(subnet: &Subnet) -> Option<topology::Ipv6Mode> {
-    subnet.ipv6_ra_mode.map(|mode| match mode {
+fn mode(mode: Ipv6Mode) -> topology::Ipv6Mode {
+    match mode {
         Ipv6Mode::Slaac => topology::Ipv6Mode::Slaac,
         Ipv6Mode::Dhcpv6Stateless => topology::Ipv6Mode::Dhcpv6Stateless,
         Ipv6Mode::Dhcpv6Stateful => topology::Ipv6Mode::Dhcpv6Stateful,
-    })
+    }
 }
 
 fn check(subnet: &Subnet) -> Result<(), Refusal> {

@@ -16,14 +16,18 @@ pub struct Subnet {
     pub cidr: IpNet,
     /// Address of the default router, if there is one.
     pub gateway: Option<IpAddr>,
-    /// Whether addresses are handed out: DHCPv4, or DHCPv6/RA as `ipv6_mode` says.
+    /// Whether addresses are handed out: DHCPv4, or DHCPv6 and RA as the modes below say.
     pub dhcp: bool,
     /// Name servers in order.
     pub dns: Vec<IpAddr>,
     /// Routes for the hosts of the subnet.
     pub host_routes: Vec<HostRoute>,
-    /// How hosts get IPv6 addresses; `None` for IPv4 and for statically addressed IPv6.
+    /// What the network's routers advertise, Neutron's `ipv6_ra_mode`; `None` if they do not, and
+    /// for IPv4.
     pub ipv6_mode: Option<Ipv6Mode>,
+    /// How hosts get IPv6 addresses, Neutron's `ipv6_address_mode`.
+    #[serde(default)]
+    pub ipv6_address_mode: Option<Ipv6Mode>,
 }
 
 /// A route that DHCP hands to hosts (RFC 3442).
