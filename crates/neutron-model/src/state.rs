@@ -66,6 +66,11 @@ fn key_of(object: &Object) -> Option<TunnelKey> {
     match object {
         Object::Bridge(bridge) => Some(bridge.flood_key),
         Object::Port(port) => Some(port.key),
-        Object::Subnet(_) | Object::Router(_) | Object::Group(_) | Object::Host(_) => None,
+        Object::Subnet(_)
+        | Object::Router(_)
+        | Object::AddressGroup(_)
+        | Object::Group(_)
+        | Object::Policy(_)
+        | Object::Host(_) => None,
     }
 }

@@ -12,7 +12,9 @@ use crate::{
     step::Step,
 };
 use flow::DropReason;
-use topology::{Direction, GroupId, Layer4, Port, Remote, Rule, RuleId, Security, Snapshot, Tag};
+use topology::{
+    Direction, GroupId, Layer4, Port, Remote, Rule, RuleId, Security, SetId, Snapshot, Tag,
+};
 use wire::protocol;
 
 /// Which end of the packet a port is.
@@ -176,7 +178,7 @@ impl Sim<'_> {
             for group in groups().filter(|g| tuple == Tuple::Own || g.stateful) {
                 let rules = group.rules.iter();
                 let mut rules = rules.filter(|r| r.direction == direction && cost_of(r) == cost);
-                if let Some(rule) = rules.find(|r| self.matches(r, end, tuple)) {
+                if let Some(rule) = rules.find(|r| self.allows(r, end, tuple)) {
                     return Some((group.id, rule.id));
                 }
             }
@@ -184,7 +186,7 @@ impl Sim<'_> {
         None
     }
 
-    fn matches(&mut self, rule: &Rule, end: End, tuple: Tuple) -> bool {
+    fn allows(&mut self, rule: &Rule, end: End, tuple: Tuple) -> bool {
         self.look.family() == Some(rule.family)
             && rule.protocol.is_none_or(|p| p == self.look.proto())
             && self.matches_layer4(rule, tuple)
@@ -216,13 +218,15 @@ impl Sim<'_> {
         match &rule.remote {
             Remote::Any => true,
             Remote::Prefix(net) => self.look.address_in(side, net),
-            Remote::Group(group) => {
-                let ip = self.look.address(side);
-                self.look.tag(Tag::Member(*group, ip));
-                self.look.tag(Tag::Group(*group)); // members by prefix touch the whole group
-                self.snapshot.is_member(*group, ip)
-            }
+            Remote::Group(id) => self.is_in(SetId::Members(*id), side),
+            Remote::Addresses(id) => self.is_in(SetId::Addresses(*id), side),
         }
+    }
+
+    fn is_in(&mut self, set: SetId, side: Side) -> bool {
+        let ip = self.look.address(side);
+        let look = &mut self.look;
+        self.snapshot.is_in(set, ip, |tag| look.tag(tag))
     }
 }
 
@@ -233,7 +237,7 @@ fn cost_of(rule: &Rule) -> u8 {
     match rule.remote {
         Remote::Any if rule.protocol.is_none() => 0,
         Remote::Any | Remote::Prefix(_) => 1,
-        Remote::Group(_) => COST_MAX,
+        Remote::Group(_) | Remote::Addresses(_) => COST_MAX,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Security groups: rules that allow; what no rule allows is dropped.
 
-use crate::{GroupId, RuleId};
+use crate::{AddressGroupId, GroupId, RuleId};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
@@ -85,4 +85,6 @@ pub enum Remote {
     Prefix(IpNet),
     /// An address of a port that is a member of this group.
     Group(GroupId),
+    /// An address of this address group.
+    Addresses(AddressGroupId),
 }

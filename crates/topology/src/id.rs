@@ -43,8 +43,12 @@ id! {
     SubnetId,
     /// A security group; the id of its Neutron security group.
     GroupId,
+    /// An address group; the id of its Neutron address group.
+    AddressGroupId,
     /// A security group rule; the id of its Neutron rule.
     RuleId,
+    /// A QoS policy; the id of its Neutron policy.
+    PolicyId,
     /// A host; made by its agent on first start.
     HostId,
 }

@@ -4,26 +4,40 @@
 //! reads it. Everything here is pure: no I/O, no clock, no threads.
 #![forbid(unsafe_code)]
 
+mod address_group;
+mod address_set;
 mod bridge;
+mod dhcp_option;
 mod group;
 mod host;
 mod id;
+mod instance;
 mod object;
+mod policy;
 mod port;
 mod router;
 mod snapshot;
+mod station;
 mod subnet;
 mod tag;
 mod view;
 
+pub use address_group::AddressGroup;
+pub use address_set::SetId;
 pub use bridge::Bridge;
+pub use dhcp_option::DhcpOption;
 pub use group::{Direction, Family, Group, Layer4, Remote, Rule};
 pub use host::Host;
-pub use id::{BridgeId, GroupId, HostId, PortId, RouterId, RuleId, SubnetId};
+pub use id::{
+    AddressGroupId, BridgeId, GroupId, HostId, PolicyId, PortId, RouterId, RuleId, SubnetId,
+};
+pub use instance::Instance;
 pub use object::{Change, Object, ObjectId, Versioned};
-pub use port::{Address, AddressPair, Link, Port, Security};
-pub use router::{Route, Router};
+pub use policy::{Limits, Policy, Rate};
+pub use port::{Address, AddressPair, Link, Port, Security, Trunk};
+pub use router::{DEFAULT_WEIGHT, Nexthop, Route, Router};
 pub use snapshot::Snapshot;
+pub use station::{Holder, Learned, STATIONS_MAX, STATIONS_PER_PORT, Station};
 pub use subnet::{HostRoute, Ipv6Mode, Subnet};
 pub use tag::Tag;
 pub use view::{View, networks_of_host};

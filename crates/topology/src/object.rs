@@ -1,7 +1,8 @@
 //! Any object of the topology, as stored and pushed, with its identity and revision.
 
-use crate::{Bridge, Group, Host, Port, Router, Subnet};
-use crate::{BridgeId, GroupId, HostId, PortId, RouterId, SubnetId};
+use crate::{AddressGroup, AddressGroupId};
+use crate::{Bridge, Group, Host, Policy, Port, Router, Subnet};
+use crate::{BridgeId, GroupId, HostId, PolicyId, PortId, RouterId, SubnetId};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -13,7 +14,9 @@ pub enum Object {
     Bridge(Bridge),
     Subnet(Subnet),
     Router(Router),
+    AddressGroup(AddressGroup),
     Group(Group),
+    Policy(Policy),
     Host(Host),
     Port(Port),
 }
@@ -26,7 +29,9 @@ pub enum ObjectId {
     Bridge(BridgeId),
     Subnet(SubnetId),
     Router(RouterId),
+    AddressGroup(AddressGroupId),
     Group(GroupId),
+    Policy(PolicyId),
     Host(HostId),
     Port(PortId),
 }
@@ -43,6 +48,10 @@ pub struct Versioned {
 /// One step from a snapshot to the next.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are puts, and none is kept: a box each would only cost"
+)]
 pub enum Change {
     /// The object is new or different.
     Put(Versioned),
@@ -58,7 +67,9 @@ impl Object {
             Object::Router(o) => ObjectId::Router(o.id),
             Object::Port(o) => ObjectId::Port(o.id),
             Object::Subnet(o) => ObjectId::Subnet(o.id),
+            Object::AddressGroup(o) => ObjectId::AddressGroup(o.id),
             Object::Group(o) => ObjectId::Group(o.id),
+            Object::Policy(o) => ObjectId::Policy(o.id),
             Object::Host(o) => ObjectId::Host(o.id),
         }
     }
@@ -71,7 +82,9 @@ impl fmt::Display for ObjectId {
             ObjectId::Router(id) => write!(f, "router/{id}"),
             ObjectId::Port(id) => write!(f, "port/{id}"),
             ObjectId::Subnet(id) => write!(f, "subnet/{id}"),
+            ObjectId::AddressGroup(id) => write!(f, "address_group/{id}"),
             ObjectId::Group(id) => write!(f, "group/{id}"),
+            ObjectId::Policy(id) => write!(f, "policy/{id}"),
             ObjectId::Host(id) => write!(f, "host/{id}"),
         }
     }

@@ -1,6 +1,8 @@
 //! A port: where something is plugged into a bridge or a router.
 
-use crate::{BridgeId, GroupId, PortId, RouterId, SubnetId, TunnelKey};
+use crate::{
+    BridgeId, DhcpOption, GroupId, Instance, PolicyId, PortId, RouterId, SubnetId, TunnelKey,
+};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::net::IpAddr;
@@ -27,6 +29,15 @@ pub struct Port {
     pub key: TunnelKey,
     /// Anti-spoofing and security groups; `None` when port security is off or the port is trusted.
     pub security: Option<Security>,
+    /// The QoS policy that applies: its own, or its network's.
+    #[serde(default)]
+    pub policy: Option<PolicyId>,
+    /// The server it belongs to, if Nova made it; only such a port is given metadata.
+    #[serde(default)]
+    pub instance: Option<Instance>,
+    /// DHCP options beside those of its subnets; one with the number of a subnet's replaces it.
+    #[serde(default)]
+    pub dhcp_options: Vec<DhcpOption>,
 }
 
 /// A fixed address of a port.
@@ -50,9 +61,22 @@ pub enum Link {
         host: String,
         /// Interface name from `binding:profile`; absent when the tap names the port.
         interface: Option<String>,
+        /// Where it is a VLAN of another port's interface, as a sub-port of a trunk is.
+        #[serde(default)]
+        trunk: Option<Trunk>,
     },
     /// A router: this port is one of its interfaces.
     Router(RouterId),
+}
+
+/// How a sub-port of a Neutron trunk is plugged: its frames are those of a VLAN on the interface of
+/// another port.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trunk {
+    /// The port whose interface it is.
+    pub parent: PortId,
+    /// VLAN id (IEEE 802.1Q), 1 to 4094.
+    pub vlan: u16,
 }
 
 /// Port security of a VM's port.
@@ -82,6 +106,14 @@ impl Port {
         }
     }
 
+    /// The trunk this port is a sub-port of.
+    pub fn trunk(&self) -> Option<Trunk> {
+        match &self.link {
+            Link::Host { trunk, .. } => *trunk,
+            Link::None | Link::Router(_) => None,
+        }
+    }
+
     /// The router this port is an interface of.
     pub fn router(&self) -> Option<RouterId> {
         match self.link {
@@ -90,9 +122,16 @@ impl Port {
         }
     }
 
-    /// Name that Nova gives the tap of this port: `tap` and the first 11 characters of the id.
+    /// Name that Nova gives the tap of this port.
     pub fn tap_name(&self) -> String {
-        let mut name = format!("tap{}", self.id);
+        self.id.tap_name()
+    }
+}
+
+impl PortId {
+    /// Name that Nova gives the tap of a port: `tap` and the first 11 characters of the id.
+    pub fn tap_name(self) -> String {
+        let mut name = format!("tap{self}");
         name.truncate(14);
         name
     }

@@ -1,8 +1,9 @@
 //! The topology at one moment, with the indexes that the simulation asks.
 
 use crate::{
-    Bridge, BridgeId, Change, Group, GroupId, Host, Object, ObjectId, Port, PortId, Router,
-    RouterId, Subnet, SubnetId, Tag, Versioned,
+    AddressGroup, AddressGroupId, Bridge, BridgeId, Change, Group, GroupId, Host, Object, ObjectId,
+    Policy, PolicyId, Port, PortId, Router, RouterId, SetId, Subnet, SubnetId, Tag, Versioned,
+    address_set::AddressSets, station::Stations,
 };
 use ipnet::IpNet;
 use std::{
@@ -22,7 +23,9 @@ pub struct Snapshot {
     routers: BTreeMap<RouterId, Held<Router>>,
     ports: BTreeMap<PortId, Held<Port>>,
     subnets: BTreeMap<SubnetId, Held<Subnet>>,
+    address_groups: BTreeMap<AddressGroupId, Held<AddressGroup>>,
     groups: BTreeMap<GroupId, Held<Group>>,
+    policies: BTreeMap<PolicyId, Held<Policy>>,
     hosts: BTreeMap<String, Held<Host>>,
     // indexes, each derivable from the tables above
     macs: HashMap<(BridgeId, Mac), BTreeSet<PortId>>,
@@ -30,7 +33,9 @@ pub struct Snapshot {
     bridge_ports: HashMap<BridgeId, BTreeSet<PortId>>,
     bridge_subnets: HashMap<BridgeId, BTreeSet<SubnetId>>,
     router_ports: HashMap<RouterId, BTreeSet<PortId>>,
-    members: HashMap<GroupId, BTreeMap<IpNet, u32>>,
+    sets: AddressSets,
+    /// Learned, not stored.
+    pub(crate) stations: Stations,
 }
 
 impl Snapshot {
@@ -66,9 +71,19 @@ impl Snapshot {
         self.subnets.get(&id).map(|(_, s)| s)
     }
 
+    /// An address group by id.
+    pub fn address_group(&self, id: AddressGroupId) -> Option<&Arc<AddressGroup>> {
+        self.address_groups.get(&id).map(|(_, g)| g)
+    }
+
     /// A security group by id.
     pub fn group(&self, id: GroupId) -> Option<&Arc<Group>> {
         self.groups.get(&id).map(|(_, g)| g)
+    }
+
+    /// A QoS policy by id.
+    pub fn policy(&self, id: PolicyId) -> Option<&Arc<Policy>> {
+        self.policies.get(&id).map(|(_, p)| p)
     }
 
     /// A host by name.
@@ -135,21 +150,14 @@ impl Snapshot {
             .filter_map(|id| self.port(*id))
     }
 
-    /// Whether an address belongs to a member of a group: a fixed address or one of its allowed
-    /// pairs, as Neutron counts members.
-    pub fn is_member(&self, group: GroupId, ip: IpAddr) -> bool {
-        let Some(nets) = self.members.get(&group) else {
-            return false;
-        };
-        if nets.contains_key(&IpNet::from(ip)) {
-            return true;
-        }
-        nets.keys()
-            .any(|net| net.prefix_len() < net.max_prefix_len() && net.contains(&ip))
+    /// Whether an address is in a set, and the tags that this depends on. Members of a group are
+    /// known by their fixed addresses and allowed pairs, as Neutron counts them.
+    pub fn is_in(&self, set: SetId, ip: IpAddr, depends_on: impl FnMut(Tag)) -> bool {
+        self.sets.contains(set, ip, depends_on)
     }
 
-    /// Every object with its revision, in the order bridges, subnets, routers, groups, hosts,
-    /// ports: what a later object names comes before it.
+    /// Every object with its revision, in the order bridges, subnets, routers, address groups,
+    /// groups, policies, hosts, ports: what a later object names comes before it.
     pub fn objects(&self) -> impl Iterator<Item = Versioned> {
         fn wrap<'a, T: Clone + 'a>(
             held: impl Iterator<Item = &'a Held<T>>,
@@ -163,7 +171,9 @@ impl Snapshot {
         wrap(self.bridges.values(), Object::Bridge)
             .chain(wrap(self.subnets.values(), Object::Subnet))
             .chain(wrap(self.routers.values(), Object::Router))
+            .chain(wrap(self.address_groups.values(), Object::AddressGroup))
             .chain(wrap(self.groups.values(), Object::Group))
+            .chain(wrap(self.policies.values(), Object::Policy))
             .chain(wrap(self.hosts.values(), Object::Host))
             .chain(wrap(self.ports.values(), Object::Port))
     }
@@ -181,7 +191,12 @@ impl Snapshot {
             ObjectId::Router(id) => self.routers.get(&id).map(|h| wrap(h, Object::Router)),
             ObjectId::Port(id) => self.ports.get(&id).map(|h| wrap(h, Object::Port)),
             ObjectId::Subnet(id) => self.subnets.get(&id).map(|h| wrap(h, Object::Subnet)),
+            ObjectId::AddressGroup(id) => {
+                let held = self.address_groups.get(&id);
+                held.map(|h| wrap(h, Object::AddressGroup))
+            }
             ObjectId::Group(id) => self.groups.get(&id).map(|h| wrap(h, Object::Group)),
+            ObjectId::Policy(id) => self.policies.get(&id).map(|h| wrap(h, Object::Policy)),
             ObjectId::Host(id) => self
                 .hosts
                 .values()
@@ -197,7 +212,9 @@ impl Snapshot {
             ObjectId::Router(id) => self.routers.get(&id).map(|h| h.0),
             ObjectId::Port(id) => self.ports.get(&id).map(|h| h.0),
             ObjectId::Subnet(id) => self.subnets.get(&id).map(|h| h.0),
+            ObjectId::AddressGroup(id) => self.address_groups.get(&id).map(|h| h.0),
             ObjectId::Group(id) => self.groups.get(&id).map(|h| h.0),
+            ObjectId::Policy(id) => self.policies.get(&id).map(|h| h.0),
             ObjectId::Host(id) => self.hosts.values().find(|(_, h)| h.id == id).map(|h| h.0),
         }
     }
@@ -206,21 +223,44 @@ impl Snapshot {
     /// nothing.
     pub fn apply(&mut self, change: Change) -> BTreeSet<Tag> {
         let mut touched = BTreeSet::new();
+        let id = match &change {
+            Change::Put(versioned) => versioned.object.id(),
+            Change::Delete(id) => *id,
+        };
+        let before = self.brings(id);
+        let was = match id {
+            ObjectId::Port(port) => self.port(port).cloned(),
+            _ => None,
+        };
         match change {
             Change::Put(Versioned { revision, object }) => {
-                if self
-                    .get(object.id())
-                    .is_some_and(|held| held.object == object)
-                {
-                    self.set_revision(object.id(), revision);
+                if self.get(id).is_some_and(|held| held.object == object) {
+                    self.set_revision(id, revision);
                 } else {
-                    self.remove(object.id(), &mut touched);
+                    self.remove(id, &mut touched);
                     self.insert(revision, object, &mut touched);
                 }
             }
             Change::Delete(id) => self.remove(id, &mut touched),
         }
+        self.sets.change(&before, &self.brings(id), &mut touched);
+        if let Some(port) = was {
+            self.recheck_stations(port.id, port.host(), &mut touched);
+        }
         touched
+    }
+
+    /// The prefixes that an object brings to sets of addresses.
+    fn brings(&self, id: ObjectId) -> BTreeSet<(SetId, IpNet)> {
+        match id {
+            ObjectId::Port(id) => self.port(id).map(|port| memberships(port)),
+            ObjectId::AddressGroup(id) => self.address_groups.get(&id).map(|(_, group)| {
+                let set = SetId::Addresses(id);
+                group.nets.iter().map(|net| (set, *net)).collect()
+            }),
+            _ => None,
+        }
+        .unwrap_or_default()
     }
 
     fn set_revision(&mut self, id: ObjectId, revision: u64) {
@@ -229,7 +269,9 @@ impl Snapshot {
             ObjectId::Router(id) => self.routers.get_mut(&id).map(|h| &mut h.0),
             ObjectId::Port(id) => self.ports.get_mut(&id).map(|h| &mut h.0),
             ObjectId::Subnet(id) => self.subnets.get_mut(&id).map(|h| &mut h.0),
+            ObjectId::AddressGroup(id) => self.address_groups.get_mut(&id).map(|h| &mut h.0),
             ObjectId::Group(id) => self.groups.get_mut(&id).map(|h| &mut h.0),
+            ObjectId::Policy(id) => self.policies.get_mut(&id).map(|h| &mut h.0),
             ObjectId::Host(id) => self
                 .hosts
                 .values_mut()
@@ -251,9 +293,16 @@ impl Snapshot {
                 touched.insert(Tag::Router(o.id));
                 self.routers.insert(o.id, (revision, Arc::new(o)));
             }
+            Object::AddressGroup(o) => {
+                self.address_groups.insert(o.id, (revision, Arc::new(o)));
+            }
             Object::Group(o) => {
                 touched.insert(Tag::Group(o.id));
                 self.groups.insert(o.id, (revision, Arc::new(o)));
+            }
+            Object::Policy(o) => {
+                touched.insert(Tag::Policy(o.id));
+                self.policies.insert(o.id, (revision, Arc::new(o)));
             }
             Object::Host(o) => {
                 touched.insert(Tag::Host(o.name.clone()));
@@ -287,9 +336,17 @@ impl Snapshot {
                     touched.insert(Tag::Router(id));
                 }
             }
+            ObjectId::AddressGroup(id) => {
+                self.address_groups.remove(&id);
+            }
             ObjectId::Group(id) => {
                 if self.groups.remove(&id).is_some() {
                     touched.insert(Tag::Group(id));
+                }
+            }
+            ObjectId::Policy(id) => {
+                if self.policies.remove(&id).is_some() {
+                    touched.insert(Tag::Policy(id));
                 }
             }
             ObjectId::Host(id) => {
@@ -333,13 +390,6 @@ impl Snapshot {
             touched.insert(Tag::Mac(bridge, port.mac));
             touched.extend(port.addresses.iter().map(|a| Tag::Neighbor(bridge, a.ip)));
         }
-        for (group, net) in memberships(port) {
-            if net.prefix_len() == net.max_prefix_len() {
-                touched.insert(Tag::Member(group, net.addr()));
-            } else {
-                touched.insert(Tag::Group(group));
-            }
-        }
     }
 
     fn index_port(&mut self, port: &Port) {
@@ -359,14 +409,6 @@ impl Snapshot {
         if let Some(router) = port.router() {
             self.router_ports.entry(router).or_default().insert(port.id);
         }
-        for (group, net) in memberships(port) {
-            *self
-                .members
-                .entry(group)
-                .or_default()
-                .entry(net)
-                .or_default() += 1;
-        }
     }
 
     fn unindex_port(&mut self, port: &Port) {
@@ -380,34 +422,20 @@ impl Snapshot {
         if let Some(router) = port.router() {
             forget(&mut self.router_ports, &router, &port.id);
         }
-        for (group, net) in memberships(port) {
-            let Some(nets) = self.members.get_mut(&group) else {
-                continue;
-            };
-            if let Some(count) = nets.get_mut(&net) {
-                *count -= 1;
-                if *count == 0 {
-                    nets.remove(&net);
-                }
-            }
-            if nets.is_empty() {
-                self.members.remove(&group);
-            }
-        }
     }
 }
 
 /// The groups a port is a member of, with each of its addresses.
-fn memberships(port: &Port) -> impl Iterator<Item = (GroupId, IpNet)> + '_ {
-    let groups = port.security.iter().flat_map(|s| s.groups.iter().copied());
-    groups.flat_map(|group| {
-        let fixed = port.addresses.iter().map(|a| IpNet::from(a.ip));
-        let pairs = port
-            .security
-            .iter()
-            .flat_map(|s| s.pairs.iter().map(|p| p.net));
-        fixed.chain(pairs).map(move |net| (group, net))
-    })
+fn memberships(port: &Port) -> BTreeSet<(SetId, IpNet)> {
+    let Some(security) = &port.security else {
+        return BTreeSet::new();
+    };
+    let fixed = port.addresses.iter().map(|a| IpNet::from(a.ip));
+    let nets: Vec<IpNet> = fixed.chain(security.pairs.iter().map(|p| p.net)).collect();
+    let groups = security.groups.iter().map(|id| SetId::Members(*id));
+    groups
+        .flat_map(|set| nets.iter().map(move |net| (set, *net)))
+        .collect()
 }
 
 /// Takes one value out of a set of an index, and the set too when it is empty, so that an index

@@ -3,7 +3,8 @@
 //! A decision carries the tags of everything it looked at; applying a change names the tags it
 //! touches. The decisions that carry one of them are removed, and no others.
 
-use crate::{BridgeId, GroupId, PortId, RouterId, SubnetId};
+use crate::{BridgeId, GroupId, PolicyId, PortId, RouterId, SetId, SubnetId};
+use ipnet::IpNet;
 use std::net::IpAddr;
 use wire::Mac;
 
@@ -20,14 +21,18 @@ pub enum Tag {
     Subnet(SubnetId),
     /// The rules of a group.
     Group(GroupId),
-    /// Whether an address is a member of a group.
-    Member(GroupId, IpAddr),
+    /// Whether a set of addresses has a prefix.
+    Covered(SetId, IpNet),
+    /// Which prefix lengths a set of addresses has.
+    Lengths(SetId),
     /// Which port has a MAC on a bridge, if any.
     Mac(BridgeId, Mac),
     /// Which port has an address on a bridge, if any.
     Neighbor(BridgeId, IpAddr),
     /// The set of ports of a bridge (floods).
     Ports(BridgeId),
+    /// A QoS policy.
+    Policy(PolicyId),
     /// Underlay address of a host, if it is known.
     Host(String),
 }

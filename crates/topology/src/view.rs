@@ -64,6 +64,9 @@ fn needed(all: &Snapshot, host: &str) -> BTreeMap<ObjectId, u64> {
         for port in all.bridge_ports(bridge) {
             ids.insert(ObjectId::Port(port.id));
             ids.extend(port.router().map(ObjectId::Router));
+            if port.host() == Some(host) {
+                ids.extend(port.policy.map(ObjectId::Policy));
+            }
             groups.extend(port.security.iter().flat_map(|s| s.groups.iter().copied()));
         }
     }
@@ -71,15 +74,18 @@ fn needed(all: &Snapshot, host: &str) -> BTreeMap<ObjectId, u64> {
         .iter()
         .filter_map(|g| all.group(*g))
         .flat_map(|g| g.rules.iter());
-    let remotes: BTreeSet<_> = rules
-        .filter_map(|r| {
-            if let Remote::Group(g) = r.remote {
-                Some(g)
-            } else {
-                None
+    let mut remotes = BTreeSet::new();
+    for rule in rules {
+        match rule.remote {
+            Remote::Group(id) => {
+                remotes.insert(id);
             }
-        })
-        .collect();
+            Remote::Addresses(id) => {
+                ids.insert(ObjectId::AddressGroup(id));
+            }
+            Remote::Any | Remote::Prefix(_) => {}
+        }
+    }
     groups.extend(remotes);
     ids.extend(groups.into_iter().map(ObjectId::Group));
     ids.into_iter()

@@ -5,7 +5,7 @@ use bpf_abi::{
     ACTION_TUNNEL, Action, FLAG_FRAGMENT, FLAG_ICMP_ERROR, FlowKey, STATE_REPLY, TUNNEL_KEY_BITS,
 };
 use flow::{DropReason, Mask, unmapped};
-use topology::Tag;
+use topology::{SetId, Tag};
 use wire::Mac;
 
 /// What packets of a class look like: `field=value`, with the mask where not all of it matters.
@@ -105,11 +105,20 @@ pub fn tag(tag: &Tag) -> String {
         Tag::Router(id) => format!("router/{id}"),
         Tag::Subnet(id) => format!("subnet/{id}"),
         Tag::Group(id) => format!("group/{id}"),
-        Tag::Member(id, ip) => format!("group/{id}/member/{ip}"),
+        Tag::Covered(set, net) => format!("{}/{net}", set_of(*set)),
+        Tag::Lengths(set) => format!("{}/lengths", set_of(*set)),
         Tag::Mac(id, mac) => format!("bridge/{id}/mac/{mac}"),
         Tag::Neighbor(id, ip) => format!("bridge/{id}/neighbor/{ip}"),
         Tag::Ports(id) => format!("bridge/{id}/ports"),
+        Tag::Policy(id) => format!("policy/{id}"),
         Tag::Host(name) => format!("host/{name}"),
+    }
+}
+
+fn set_of(set: SetId) -> String {
+    match set {
+        SetId::Members(id) => format!("group/{id}/members"),
+        SetId::Addresses(id) => format!("address_group/{id}"),
     }
 }
 

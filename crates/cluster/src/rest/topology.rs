@@ -33,7 +33,9 @@ enum ObjectKind {
     Bridge,
     Subnet,
     Router,
+    AddressGroup,
     Group,
+    Policy,
     Host,
     Port,
 }
@@ -82,7 +84,9 @@ fn kind_of(object: &Object) -> ObjectKind {
         Object::Bridge(_) => ObjectKind::Bridge,
         Object::Subnet(_) => ObjectKind::Subnet,
         Object::Router(_) => ObjectKind::Router,
+        Object::AddressGroup(_) => ObjectKind::AddressGroup,
         Object::Group(_) => ObjectKind::Group,
+        Object::Policy(_) => ObjectKind::Policy,
         Object::Host(_) => ObjectKind::Host,
         Object::Port(_) => ObjectKind::Port,
     }
@@ -93,7 +97,9 @@ fn id_of(object: &Object) -> uuid::Uuid {
         ObjectId::Bridge(id) => id.0,
         ObjectId::Subnet(id) => id.0,
         ObjectId::Router(id) => id.0,
+        ObjectId::AddressGroup(id) => id.0,
         ObjectId::Group(id) => id.0,
+        ObjectId::Policy(id) => id.0,
         ObjectId::Host(id) => id.0,
         ObjectId::Port(id) => id.0,
     }
@@ -104,6 +110,10 @@ fn is_on(object: &Object, network: BridgeId) -> bool {
         Object::Bridge(bridge) => bridge.id == network,
         Object::Subnet(subnet) => subnet.bridge == network,
         Object::Port(port) => port.bridge == Some(network),
-        Object::Router(_) | Object::Group(_) | Object::Host(_) => false,
+        Object::Router(_)
+        | Object::AddressGroup(_)
+        | Object::Group(_)
+        | Object::Policy(_)
+        | Object::Host(_) => false,
     }
 }

@@ -5,7 +5,7 @@ use crate::{error::CliError, table::Table};
 use api::TopologyListing;
 use clap::{Args, ValueEnum};
 use client::Cluster;
-use topology::{Link, Object, Port};
+use topology::{Limits, Link, Object, Policy, Port, Rate};
 
 /// What to show.
 #[derive(Debug, Args)]
@@ -25,6 +25,7 @@ enum Kind {
     Subnet,
     Router,
     Group,
+    Policy,
     Host,
     Port,
 }
@@ -70,7 +71,9 @@ fn describe(object: &Object) -> (String, String) {
             o.name.clone(),
             format!("{} extra routes{}", o.routes.len(), down(o.admin_up)),
         ),
+        Object::AddressGroup(o) => (o.name.clone(), format!("{} prefixes", o.nets.len())),
         Object::Group(o) => (o.name.clone(), format!("{} rules", o.rules.len())),
+        Object::Policy(o) => (o.name.clone(), describe_policy(o)),
         Object::Host(o) => (o.name.clone(), format!("tunnel {}", o.tunnel)),
         Object::Port(o) => (o.name.clone(), describe_port(o) + down(o.admin_up)),
     }
@@ -81,11 +84,37 @@ fn describe_port(port: &Port) -> String {
     words.extend(port.addresses.iter().map(|a| a.ip.to_string()));
     words.push(match &port.link {
         Link::None => "unbound".to_owned(),
+        Link::Host {
+            host,
+            trunk: Some(trunk),
+            ..
+        } => format!(
+            "VLAN {} of port {} on host {host}",
+            trunk.vlan, trunk.parent
+        ),
         Link::Host { host, .. } => format!("on host {host}"),
         Link::Router(router) => format!("of router {router}"),
     });
     if port.security.is_none() {
         words.push("trusted".to_owned());
     }
+    words.extend(port.policy.map(|policy| format!("policy {policy}")));
     words.join(" ")
+}
+
+fn describe_policy(policy: &Policy) -> String {
+    let mut words = limits("to the VM", &policy.ingress);
+    words.extend(limits("from the VM", &policy.egress));
+    words.extend(policy.dscp.map(|dscp| format!("DSCP {dscp}")));
+    if words.is_empty() {
+        return "no rules".to_owned();
+    }
+    words.join(", ")
+}
+
+fn limits(direction: &str, limits: &Limits) -> Vec<String> {
+    let say = |rate: Rate, unit: &str| format!("{} {unit} {direction}", rate.rate / 1000);
+    let bandwidth = limits.bandwidth.map(|rate| say(rate, "kbit/s"));
+    let packets = limits.packets.map(|rate| say(rate, "kpacket/s"));
+    bandwidth.into_iter().chain(packets).collect()
 }

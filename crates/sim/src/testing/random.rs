@@ -5,8 +5,8 @@ use bpf_abi::{STATE_FORWARD, STATE_REPLY};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use topology::{
-    AddressPair, Change, Direction, Family, GroupId, Layer4, Link, Object, Port, PortId, Remote,
-    Route, Rule, Snapshot, SubnetId, Versioned,
+    AddressGroupId, AddressPair, Change, Direction, Family, GroupId, Layer4, Link, Object, Port,
+    PortId, Remote, Route, Rule, Snapshot, SubnetId, Versioned,
 };
 use wire::{Mac, protocol, tcp_flag};
 
@@ -17,6 +17,10 @@ const PORTS: [u16; 6] = [22, 53, 67, 68, 80, 4000];
 /// rules of every kind; sometimes things are down, unbound or trusted.
 pub fn random_world(dice: &mut Dice) -> World {
     let mut world = World::new();
+    for _ in 0..2 {
+        let nets = random_nets(dice);
+        world.address_group(nets);
+    }
     let groups: Vec<GroupId> = (0..3).map(|_| random_group(dice, &mut world)).collect();
     let routers: Vec<_> = (0..2)
         .map(|n| world.router(random_routes(dice, n)))
@@ -98,12 +102,7 @@ fn random_routes(dice: &mut Dice, router: usize) -> Vec<Route> {
         ),
         ("10.8.0.0/16", "10.0.1.99"),
     ];
-    let route = |(net, next): (&str, &str)| {
-        Some(Route {
-            destination: net.parse().ok()?,
-            nexthop: next.parse().ok()?,
-        })
-    };
+    let route = |(net, next): (&str, &str)| Some(Route::via(net.parse().ok()?, next.parse().ok()?));
     all.into_iter()
         .filter(|_| dice.once_in(2))
         .filter_map(route)
@@ -150,9 +149,12 @@ fn random_rule(dice: &mut Dice) -> Rule {
         }
         _ => Layer4::Any,
     };
-    let remote = match dice.below(4) {
+    let remote = match dice.below(5) {
         0 => Remote::Any,
         1 => Remote::Group(GroupId(uuid::Uuid::from_u128(3 + dice.below(12) as u128))),
+        2 => Remote::Addresses(AddressGroupId(uuid::Uuid::from_u128(
+            3 + dice.below(4) as u128,
+        ))),
         _ => Remote::Prefix(random_prefix(dice, family)),
     };
     Rule {
@@ -161,6 +163,19 @@ fn random_rule(dice: &mut Dice) -> Rule {
         remote,
         ..rule(direction, family)
     }
+}
+
+fn random_nets(dice: &mut Dice) -> Vec<IpNet> {
+    let family = |dice: &mut Dice| *dice.pick(&[Family::V4, Family::V6]);
+    let mut nets: Vec<IpNet> = (0..dice.below(5))
+        .map(|_| {
+            let family = family(dice);
+            random_prefix(dice, family)
+        })
+        .collect();
+    nets.sort();
+    nets.dedup();
+    nets
 }
 
 fn random_prefix(dice: &mut Dice, family: Family) -> IpNet {
@@ -286,6 +301,7 @@ fn turn_off(object: &mut Object) {
         Object::Router(o) => o.admin_up = false,
         Object::Port(o) => o.admin_up = false,
         Object::Subnet(o) => o.dhcp = false,
+        Object::AddressGroup(o) => o.nets.clear(),
         Object::Group(o) => o.stateful = false,
         Object::Host(o) => o.tunnel = IpAddr::from([192, 0, 2, 77]),
     }
@@ -296,6 +312,7 @@ fn vary(dice: &mut Dice, object: &mut Object) {
         Object::Bridge(o) => o.mtu = *dice.pick(&[1280, 1400, 9000]),
         Object::Router(o) => o.routes = random_routes(dice, 0),
         Object::Subnet(o) => o.cidr = o.cidr.supernet().unwrap_or(o.cidr),
+        Object::AddressGroup(o) => o.nets = random_nets(dice),
         Object::Group(o) => o.rules = (0..dice.below(4)).map(|_| random_rule(dice)).collect(),
         Object::Host(o) => o.tunnel = IpAddr::from([192, 0, 2, 78]),
         Object::Port(o) => match dice.below(5) {

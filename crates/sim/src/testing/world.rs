@@ -3,9 +3,9 @@
 use ipnet::IpNet;
 use std::net::IpAddr;
 use topology::{
-    Address, Bridge, BridgeId, Direction, Family, Group, GroupId, Host, HostId, Ipv6Mode, Layer4,
-    Link, Object, Port, PortId, Remote, Route, Router, RouterId, Rule, RuleId, Security, Snapshot,
-    Subnet, SubnetId,
+    Address, AddressGroup, AddressGroupId, Bridge, BridgeId, Direction, Family, Group, GroupId,
+    Host, HostId, Ipv6Mode, Layer4, Link, Object, Port, PortId, Remote, Route, Router, RouterId,
+    Rule, RuleId, Security, Snapshot, Subnet, SubnetId,
 };
 use uuid::Uuid;
 use wire::Mac;
@@ -104,6 +104,7 @@ impl World {
             dns,
             host_routes,
             ipv6_mode,
+            ipv6_address_mode: ipv6_mode,
         };
         self.objects.push(Object::Subnet(subnet));
         id
@@ -143,6 +144,7 @@ impl World {
         let link = Link::Host {
             host: host.to_owned(),
             interface: None,
+            trunk: None,
         };
         let security = groups.map(|g| Security {
             groups: g.to_vec(),
@@ -173,7 +175,19 @@ impl World {
             link,
             key: u32::from(self.count),
             security,
+            policy: None,
+            instance: None,
+            dhcp_options: vec![],
         }));
+        id
+    }
+
+    /// An address group.
+    pub fn address_group(&mut self, nets: Vec<IpNet>) -> AddressGroupId {
+        let id = AddressGroupId(self.id());
+        let name = format!("addresses{}", self.count);
+        let group = AddressGroup { id, name, nets };
+        self.objects.push(Object::AddressGroup(group));
         id
     }
 

@@ -27,6 +27,10 @@ fn net() -> impl Strategy<Value = IpNet> {
     })
 }
 
+fn nets() -> impl Strategy<Value = Vec<IpNet>> {
+    proptest::collection::btree_set(net(), 0..4).prop_map(Vec::from_iter)
+}
+
 fn mac() -> impl Strategy<Value = Mac> {
     (1..4_u8).prop_map(|n| Mac([2, 0, 0, 0, 0, n]))
 }
@@ -37,7 +41,8 @@ fn link() -> impl Strategy<Value = Link> {
         id().prop_map(|id| Link::Router(RouterId(id))),
         (1..3_u8).prop_map(|n| Link::Host {
             host: format!("host{n}"),
-            interface: None
+            interface: None,
+            trunk: None,
         }),
     ]
 }
@@ -70,6 +75,9 @@ fn port() -> impl Strategy<Value = Object> {
                 link,
                 key,
                 security,
+                policy: None,
+                instance: None,
+                dhcp_options: vec![],
             })
         },
     )
@@ -86,6 +94,7 @@ fn subnet() -> impl Strategy<Value = Object> {
             dns: vec![],
             host_routes: vec![],
             ipv6_mode: None,
+            ipv6_address_mode: None,
         })
     })
 }
@@ -127,7 +136,12 @@ fn object() -> impl Strategy<Value = Object> {
             tunnel,
         })
     };
+    let addresses = (id(), nets()).prop_map(|(id, nets)| {
+        let (id, name) = (AddressGroupId(id), String::new());
+        Object::AddressGroup(AddressGroup { id, name, nets })
+    });
     prop_oneof![
+        addresses,
         (id(), any::<bool>()).prop_map(bridge),
         (id(), any::<bool>()).prop_map(router),
         (id(), any::<bool>()).prop_map(group),
@@ -150,6 +164,10 @@ fn change() -> impl Strategy<Value = Change> {
     ]
 }
 
+fn put(revision: u64, object: Object) -> Change {
+    Change::Put(Versioned { revision, object })
+}
+
 /// A snapshot built from what another holds.
 fn fresh(snapshot: &Snapshot) -> Snapshot {
     let mut fresh = Snapshot::default();
@@ -170,6 +188,32 @@ proptest! {
             // every index is part of the comparison
             prop_assert_eq!(&snapshot, &fresh(&snapshot));
         }
+    }
+
+    #[test]
+    fn an_address_is_in_a_set_as_its_prefixes_say(
+        before in nets(), after in nets(), asked in ip(),
+    ) {
+        let id = AddressGroupId(Uuid::from_u128(1));
+        let group = |nets: &[IpNet]| {
+            let (nets, name) = (nets.to_vec(), String::new());
+            Object::AddressGroup(AddressGroup { id, name, nets })
+        };
+        let is_in = |snapshot: &Snapshot| {
+            let mut tags = BTreeSet::new();
+            let found = snapshot.is_in(SetId::Addresses(id), asked, |tag| {
+                tags.insert(tag);
+            });
+            (found, tags)
+        };
+        let covers = |nets: &[IpNet]| nets.iter().any(|net| net.contains(&asked));
+        let mut snapshot = Snapshot::of([group(&before)]);
+        let (found, tags) = is_in(&snapshot);
+        prop_assert_eq!(found, covers(&before));
+        let touched = snapshot.apply(put(2, group(&after)));
+        let now = is_in(&snapshot).0;
+        prop_assert_eq!(now, covers(&after));
+        prop_assert!(now == found || !tags.is_disjoint(&touched));
     }
 
     #[test]
@@ -218,8 +262,8 @@ proptest! {
     }
 }
 
-#[test]
-fn members_are_fixed_addresses_and_allowed_pairs() {
+/// A member of group 1 with a fixed address and an allowed pair.
+fn member() -> Port {
     let (group, id) = (GroupId(Uuid::from_u128(1)), PortId(Uuid::from_u128(2)));
     let subnet = SubnetId(Uuid::from_u128(3));
     let own: IpAddr = "10.0.0.5".parse().unwrap();
@@ -227,7 +271,7 @@ fn members_are_fixed_addresses_and_allowed_pairs() {
         net: "10.1.0.0/24".parse().unwrap(),
         mac: Mac::default(),
     };
-    let port = Port {
+    Port {
         id,
         name: String::new(),
         bridge: None,
@@ -240,13 +284,67 @@ fn members_are_fixed_addresses_and_allowed_pairs() {
             groups: vec![group],
             pairs: vec![pair],
         }),
-    };
-    let mut snapshot = Snapshot::of([Object::Port(port)]);
-    assert!(snapshot.is_member(group, own));
-    assert!(snapshot.is_member(group, "10.1.0.77".parse().unwrap()));
-    assert!(!snapshot.is_member(group, "10.1.1.77".parse().unwrap()));
+        policy: None,
+        instance: None,
+        dhcp_options: vec![],
+    }
+}
+
+#[test]
+fn members_are_fixed_addresses_and_allowed_pairs() {
+    let (group, id) = (GroupId(Uuid::from_u128(1)), PortId(Uuid::from_u128(2)));
+    let own: IpAddr = "10.0.0.5".parse().unwrap();
+    let mut snapshot = Snapshot::of([Object::Port(member())]);
+    let set = SetId::Members(group);
+    let is_in = |snapshot: &Snapshot, ip: IpAddr| snapshot.is_in(set, ip, drop);
+    assert!(is_in(&snapshot, own));
+    assert!(is_in(&snapshot, "10.1.0.77".parse().unwrap()));
+    assert!(!is_in(&snapshot, "10.1.1.77".parse().unwrap()));
     let touched = snapshot.apply(Change::Delete(ObjectId::Port(id)));
-    let wanted = BTreeSet::from([Tag::Port(id), Tag::Group(group), Tag::Member(group, own)]);
+    let covered = |net: &str| Tag::Covered(set, net.parse().unwrap());
+    let wanted = [
+        Tag::Port(id),
+        covered("10.0.0.5/32"),
+        covered("10.1.0.0/24"),
+    ];
+    assert_eq!(touched, BTreeSet::from(wanted));
+    assert!(!is_in(&snapshot, own));
+}
+
+#[test]
+fn a_port_that_stays_a_member_touches_no_membership() {
+    let mut snapshot = Snapshot::of([Object::Port(member())]);
+    let renamed = Port {
+        name: "new".to_owned(),
+        ..member()
+    };
+    let touched = snapshot.apply(put(2, Object::Port(renamed)));
+    assert_eq!(
+        touched,
+        BTreeSet::from([Tag::Port(PortId(Uuid::from_u128(2)))])
+    );
+}
+
+#[test]
+fn one_address_more_touches_that_address_only() {
+    let id = AddressGroupId(Uuid::from_u128(1));
+    let group = |nets: &[&str]| {
+        Object::AddressGroup(AddressGroup {
+            id,
+            name: String::new(),
+            nets: nets.iter().map(|net| net.parse().unwrap()).collect(),
+        })
+    };
+    let set = SetId::Addresses(id);
+    let covered = |net: &str| Tag::Covered(set, net.parse().unwrap());
+    let mut snapshot = Snapshot::of([group(&["10.0.0.0/24", "10.0.1.1/32", "fd00::/64"])]);
+    let more = ["10.0.0.0/24", "10.0.1.1/32", "fd00::/64", "fd00:1::5/128"];
+    let touched = snapshot.apply(put(2, group(&more)));
+    assert_eq!(touched, BTreeSet::from([covered("fd00:1::5/128")]));
+    // a length that nobody has asked for yet concerns all who asked
+    let touched = snapshot.apply(put(3, group(&["10.0.0.0/24", "10.0.0.0/8"])));
+    let gone = ["10.0.1.1/32", "fd00::/64", "fd00:1::5/128"].map(covered);
+    let mut wanted = BTreeSet::from(gone);
+    wanted.extend([Tag::Lengths(set), covered("10.0.0.0/8")]);
     assert_eq!(touched, wanted);
-    assert!(!snapshot.is_member(group, own));
 }
