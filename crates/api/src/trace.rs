@@ -120,6 +120,8 @@ pub struct Cause {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum TraceVerdict {
+    /// Answered by the metadata service of the sender's host.
+    Metadata,
     /// Delivered at a port.
     Forward {
         /// The port.

@@ -61,6 +61,8 @@ pub fn compile(decision: &Decision, places: &impl Places) -> Option<Compiled> {
     let mut tags = decision.tags.clone();
     let (action, cause) = match &decision.verdict {
         Verdict::Flood { .. } | Verdict::Answer(_) | Verdict::Refuse { .. } => return None,
+        // the agent compiles a `Forward` to its service in its place
+        Verdict::Metadata => return None,
         Verdict::Drop { reason, cause } => (drop_action(*reason), *cause),
         Verdict::Forward {
             port,

@@ -29,7 +29,7 @@ impl State {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Decision {
     /// Bits of the flow key it depended on; packets equal under it get the same verdict. Only
-    /// `Forward` and `Drop` may be cached: other verdicts hold for this frame alone.
+    /// `Forward`, `Metadata` and `Drop` may be cached: other verdicts hold for this frame alone.
     pub mask: Mask,
     /// What to do.
     pub verdict: Verdict,
@@ -58,6 +58,9 @@ pub enum Verdict {
         /// Where the copies leave.
         ports: Vec<PortId>,
     },
+    /// Hand it to the metadata service of this host, which answers whatever groups say. It is on the
+    /// host to make the sender known to the service.
+    Metadata,
     /// Send these frames back out of the port it came from. Empty: consumed in silence.
     Answer(Vec<Vec<u8>>),
     /// Not delivered, and neither is any packet equal under the mask.

@@ -95,4 +95,15 @@ reasons! {
     TableFull = 34, "table_full";
     /// An outer source address that is not the underlay address of a known host.
     TunnelSource = 35, "tunnel_source";
+    /// To a destination in a blackhole route.
+    BlackholeRoute = 47, "blackhole_route";
+    /// To a destination in a reject route; the sender is told.
+    RejectRoute = 48, "reject_route";
+    /// A fragment for a router's own address: kept until the packet is whole, or dropped when it
+    /// does not become so.
+    RouterFragment = 49, "router_fragment";
+    /// The host's agent has no `[metadata]` section.
+    MetadataOff = 44, "metadata_off";
+    /// From the metadata service to a port that is no longer there, or not what the service answers.
+    MetadataUnknown = 45, "metadata_unknown";
 }

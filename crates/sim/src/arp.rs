@@ -1,6 +1,7 @@
 //! ARP: requests are answered from the topology, and only what it does not know is flooded.
 
 use crate::{
+    metadata::service_mac,
     pipeline::{Outcome, Sim},
     step::Step,
 };
@@ -22,13 +23,15 @@ impl Sim<'_> {
         };
         self.check_arp(port, &arp)?;
         let owner = self.owner(bridge, IpAddr::V4(arp.target_ip));
-        match owner.filter(|_| arp.operation == ArpOperation::Request) {
-            Some(owner) if owner.id == port.id => {
-                Ok(self.answer([], || Step::bridge(bridge, "it asks for its own address")))
-            }
-            Some(owner) => {
-                let what = || format!("{} is at {}: answered", arp.target_ip, owner.mac);
-                Ok(self.answer([arp.reply(owner.mac)], || Step::bridge(bridge, what())))
+        let asks = arp.operation == ArpOperation::Request;
+        if asks && owner.is_some_and(|owner| owner.id == port.id) {
+            return Ok(self.answer([], || Step::bridge(bridge, "it asks for its own address")));
+        }
+        let service = service_mac(port, IpAddr::V4(arp.target_ip));
+        match owner.map(|owner| owner.mac).or(service).filter(|_| asks) {
+            Some(mac) => {
+                let what = || format!("{} is at {mac}: answered", arp.target_ip);
+                Ok(self.answer([arp.reply(mac)], || Step::bridge(bridge, what())))
             }
             None => self.spread(port, bridge, &arp),
         }

@@ -13,6 +13,7 @@
 //! | `bridge.rs` | delivery by MAC, floods |
 //! | `router.rs`, `route.rs` | routers and their tables |
 //! | `arp.rs`, `nd.rs`, `ra.rs`, `dhcp4.rs`, `dhcp6.rs` | answers from the topology |
+//! | `metadata.rs` | what is for the metadata service of the host |
 //! | `icmp_error.rs`, `echo.rs` | what routers say |
 //! | `look.rs` | the recorder |
 #![forbid(unsafe_code)]
@@ -26,6 +27,7 @@ mod frame;
 mod group;
 mod icmp_error;
 mod look;
+mod metadata;
 mod nd;
 mod pipeline;
 mod port;
@@ -38,6 +40,7 @@ pub mod testing;
 
 use bpf_abi::FlowKey;
 use flow::Decision;
+pub use metadata::{METADATA_MAC, METADATA_PORT, METADATA_V4, METADATA_V6};
 pub use ra::advertise;
 pub use router::DEVICES_MAX;
 pub use step::{Device, DeviceKind, Step};

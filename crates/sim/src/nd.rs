@@ -1,6 +1,7 @@
 //! Neighbour discovery: solicitations are answered from the topology, as ARP requests are.
 
 use crate::{
+    metadata::service_mac,
     pipeline::{Outcome, Sim},
     step::Step,
 };
@@ -96,13 +97,17 @@ impl Sim<'_> {
         src: Ipv6Addr,
         target: Ipv6Addr,
     ) -> Outcome<Verdict> {
-        match self.owner(bridge, IpAddr::V6(target)) {
-            Some(owner) if owner.id == port.id => {
-                Ok(self.answer([], || Step::bridge(bridge, "it asks for its own address")))
-            }
-            Some(owner) => {
-                let what = || format!("{target} is at {}: answered", owner.mac);
-                let answer = advertisement(owner, target, src, self.look.smac());
+        let owner = self.owner(bridge, IpAddr::V6(target));
+        if owner.is_some_and(|owner| owner.id == port.id) {
+            return Ok(self.answer([], || Step::bridge(bridge, "it asks for its own address")));
+        }
+        let is_router = owner.is_some_and(|owner| owner.router().is_some());
+        let service = service_mac(port, IpAddr::V6(target));
+        match owner.map(|owner| owner.mac).or(service) {
+            Some(mac) => {
+                let asker = (src, self.look.smac());
+                let answer = advertisement((target, mac), is_router, asker);
+                let what = || format!("{target} is at {mac}: answered");
                 Ok(self.answer(answer, || Step::bridge(bridge, what())))
             }
             None => self.spread_nd(port, bridge),
@@ -119,14 +124,17 @@ impl Sim<'_> {
 
 /// The frame that tells `asker` where `target` is. One without an address yet is told as all nodes
 /// would be (RFC 4861, 7.2.4).
-fn advertisement(owner: &Port, target: Ipv6Addr, asker: Ipv6Addr, mac: Mac) -> Option<Vec<u8>> {
+fn advertisement(
+    (target, mac): (Ipv6Addr, Mac),
+    is_router: bool,
+    (asker, asker_mac): (Ipv6Addr, Mac),
+) -> Option<Vec<u8>> {
     let (dst, dmac) = match asker.is_unspecified() {
         true => (nd::ALL_NODES, Mac::for_ipv6_multicast(nd::ALL_NODES)),
-        false => (asker, mac),
+        false => (asker, asker_mac),
     };
-    let is_router = owner.router().is_some();
-    let message = nd::neighbor_advertisement(target, owner.mac, is_router, dst);
-    nd_frame(target, dst, owner.mac, dmac, &message)
+    let message = nd::neighbor_advertisement(target, mac, is_router, dst);
+    nd_frame(target, dst, mac, dmac, &message)
 }
 
 /// A neighbour discovery message in its frame.

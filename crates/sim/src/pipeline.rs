@@ -52,6 +52,9 @@ impl Sim<'_> {
         if self.is_nd() {
             return self.nd(port, bridge);
         }
+        if let Some(service) = self.metadata(port, bridge) {
+            return Ok(service);
+        }
         let sender = self.judge_sender(port)?;
         self.switch(Path::start(port, bridge, sender))
     }

@@ -181,6 +181,7 @@ fn random_packets_meet_every_kind_of_verdict() {
                     reason.name().into()
                 }
                 Verdict::Answer(_) => "answer".to_owned(),
+                Verdict::Metadata => "metadata".to_owned(),
                 Verdict::Flood { .. } => "flood".to_owned(),
             };
             missing.retain(|wanted| *wanted != name);

@@ -108,6 +108,7 @@ fn kind(verdict: &Verdict) -> String {
             format!("refuse {} {}", reason.name(), answer.is_some())
         }
         Verdict::Answer(frames) => format!("answer {}", frames.len()),
+        Verdict::Metadata => "metadata".to_owned(),
         Verdict::Flood { ports } => format!("flood {ports:?}"),
     }
 }

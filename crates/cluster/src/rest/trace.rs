@@ -112,6 +112,7 @@ fn judged(verdict: Verdict, model: &Model) -> TraceVerdict {
             reply,
             hops: rewrite.hops,
         },
+        Verdict::Metadata => TraceVerdict::Metadata,
         Verdict::Flood { ports } => TraceVerdict::Flood {
             ports: ports.into_iter().map(|port| port.0).collect(),
         },

@@ -122,6 +122,7 @@ fn verdict(verdict: &TraceVerdict) -> String {
             };
             format!("delivered{how} at port {port}{at}{via}")
         }
+        TraceVerdict::Metadata => "answered by the metadata service of its host".to_owned(),
         TraceVerdict::Flood { ports } => format!("a copy to each of {} ports", ports.len()),
         TraceVerdict::Answer { frames } if frames.is_empty() => "consumed in silence".to_owned(),
         TraceVerdict::Answer { frames } => {
