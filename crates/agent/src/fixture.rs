@@ -28,9 +28,13 @@ pub fn port(number: u8, host: &str) -> Port {
         link: PortLink::Host {
             host: host.into(),
             interface: None,
+            trunk: None,
         },
         key: u32::from(number),
         security: None,
+        policy: None,
+        instance: None,
+        dhcp_options: vec![],
     }
 }
 

@@ -106,12 +106,16 @@ impl OpenStack {
 
     /// All resources of a kind that the project may see.
     pub fn list(&self, kind: Kind) -> Result<Vec<Value>, ClientError> {
-        let key = format!("{}s", name(kind));
+        let key = key(kind);
         let mut next = Some(self.address(&format!("{}?limit={PAGE}", path(kind))));
         let mut found = Vec::new();
         for _ in 0..PAGES_MAX {
             let Some(address) = next.take() else { break };
-            let mut page: Value = self.read(&address)?.json()?;
+            let mut page: Value = match self.read(&address) {
+                // Neutron's plugin for the kind is not loaded, so there are none
+                Err(ClientError::Refused { status: 404, .. }) => break,
+                answer => answer?.json()?,
+            };
             if let Value::Array(items) = page[&key].take() {
                 found.extend(items);
             }
@@ -130,18 +134,21 @@ impl OpenStack {
     }
 }
 
-/// One of a kind, as Neutron writes it.
-fn name(kind: Kind) -> &'static str {
-    if kind == Kind::FloatingIp {
-        "floatingip"
-    } else {
-        kind.name()
+/// Many of a kind, as Neutron's answers call them.
+fn key(kind: Kind) -> String {
+    match kind {
+        Kind::FloatingIp => "floatingips".to_owned(),
+        Kind::QosPolicy => "policies".to_owned(),
+        _ => kind.collection().to_owned(),
     }
 }
 
 /// Path of the collection of a kind.
 fn path(kind: Kind) -> String {
-    format!("{}s", name(kind)).replace('_', "-")
+    match kind {
+        Kind::QosPolicy => "qos/policies".to_owned(),
+        _ => key(kind).replace('_', "-"),
+    }
 }
 
 /// Address of the public network endpoint in a token's catalogue.

@@ -12,6 +12,7 @@ mod model;
 mod network;
 mod op;
 mod plan;
+mod policy;
 mod port;
 mod reference;
 mod refusal;
@@ -21,6 +22,7 @@ mod security_group;
 mod security_group_rule;
 mod state;
 mod subnet;
+mod trunk;
 
 pub use keys::{Keys, TUNNEL_KEY_MAX};
 pub use model::Model;

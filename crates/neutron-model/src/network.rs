@@ -3,6 +3,7 @@
 use crate::{
     Op, Refusal, State,
     plan::{check_fixed, check_unused},
+    policy,
 };
 use api::neutron::{Kind, Network, NetworkType, Resource};
 use topology::{Bridge, BridgeId, Object, ObjectId, SubnetId};
@@ -41,6 +42,9 @@ pub(crate) fn put(network: &Network, state: &State) -> Result<Vec<Op>, Refusal> 
         mtu,
         flood_key,
     })));
+    if held.is_some_and(|held| held.qos_policy_id != network.qos_policy_id) {
+        ops.extend(policy::spread(network, state));
+    }
     Ok(ops)
 }
 

@@ -1,7 +1,7 @@
 //! From a request to the steps that carry it out.
 
 use crate::{
-    Op, Refusal, State, floating_ip, network, port, reference::references, router,
+    Op, Refusal, State, floating_ip, network, policy, port, reference::references, router,
     router_interface, security_group, security_group_rule, subnet,
 };
 use api::neutron::{Kind, Resource};
@@ -62,6 +62,7 @@ pub(crate) fn put(resource: &Resource, state: &State) -> Result<Vec<Op>, Refusal
         }
     }
     match resource {
+        Resource::QosPolicy(r) => policy::put(r),
         Resource::Network(r) => network::put(r, state),
         Resource::Subnet(r) => subnet::put(r, state),
         Resource::SecurityGroup(r) => security_group::put(r, state),
@@ -77,6 +78,7 @@ fn delete(kind: Kind, id: Uuid, state: &State) -> Result<Vec<Op>, Refusal> {
         return Ok(Vec::new());
     }
     match kind {
+        Kind::QosPolicy => policy::delete(id, state),
         Kind::Network => network::delete(id, state),
         Kind::Subnet => subnet::delete(id, state),
         Kind::SecurityGroup => security_group::delete(id, state),

@@ -1,11 +1,12 @@
 //! Port: a port of the bridge, linked to a host, to a router, or to nothing yet.
 
-use crate::{Op, Refusal, State, network, plan::check_fixed, router_interface};
+use crate::{Op, Refusal, State, network, plan::check_fixed, policy, router_interface, trunk};
 use api::neutron::{AddressPair, Kind, Port, Resource, owner};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use topology::{
-    Address, BridgeId, GroupId, Link, Object, ObjectId, PortId, Security, SubnetId, TunnelKey,
+    Address, BridgeId, GroupId, Instance, Link, Object, ObjectId, PolicyId, PortId, Security,
+    SubnetId, TunnelKey,
 };
 use uuid::Uuid;
 
@@ -28,7 +29,10 @@ pub(crate) fn put(port: &Port, state: &State) -> Result<Vec<Op>, Refusal> {
             key
         }
     };
-    ops.push(Op::Put(Object::Port(translate(port, key, security))));
+    let policy = policy::of(port, state.neutron.network(port.network_id));
+    ops.push(Op::Put(Object::Port(translate(
+        port, key, security, policy,
+    ))));
     Ok(ops)
 }
 
@@ -57,7 +61,12 @@ fn is_in_topology(port: &Port, state: &State) -> bool {
     port.device_owner != owner::FLOATING_IP && !uplink
 }
 
-fn translate(port: &Port, key: TunnelKey, security: Option<Security>) -> topology::Port {
+fn translate(
+    port: &Port,
+    key: TunnelKey,
+    security: Option<Security>,
+    policy: Option<PolicyId>,
+) -> topology::Port {
     topology::Port {
         id: PortId(port.id),
         name: port.name.clone(),
@@ -75,7 +84,20 @@ fn translate(port: &Port, key: TunnelKey, security: Option<Security>) -> topolog
         link: link(port),
         key,
         security,
+        policy,
+        instance: instance(port),
+        dhcp_options: vec![],
     }
+}
+
+/// The server that Nova plugged it into.
+fn instance(port: &Port) -> Option<Instance> {
+    let project = port.project_id.as_ref().or(port.tenant_id.as_ref());
+    let server = port.device_owner.starts_with(owner::COMPUTE_PREFIX) && !port.device_id.is_empty();
+    server.then(|| Instance {
+        id: port.device_id.clone(),
+        project: project.cloned().unwrap_or_default(),
+    })
 }
 
 /// A router's gateway port stays unlinked as long as there is no translation of addresses: linked,
@@ -90,6 +112,7 @@ fn link(port: &Port) -> Link {
     Link::Host {
         host: port.host_id.clone(),
         interface: port.profile.interface_name.clone(),
+        trunk: trunk::of(port),
     }
 }
 
@@ -142,6 +165,7 @@ fn check(port: &Port, state: &State) -> Result<(), Refusal> {
         return Err(Refusal::invalid("mac_address", message));
     }
     router_interface::check_device(port)?;
+    trunk::check(port)?;
     for (i, fixed) in port.fixed_ips.iter().enumerate() {
         let Some(subnet) = state.neutron.subnet(fixed.subnet_id) else {
             continue;

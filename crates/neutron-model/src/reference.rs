@@ -34,7 +34,8 @@ impl Reference {
 /// makes router and gateway port at once, and their requests come in either order.
 pub(crate) fn references(resource: &Resource) -> Vec<Reference> {
     match resource {
-        Resource::Network(_) | Resource::SecurityGroup(_) | Resource::Router(_) => Vec::new(),
+        Resource::Network(network) => policy(network.qos_policy_id).into_iter().collect(),
+        Resource::QosPolicy(_) | Resource::SecurityGroup(_) | Resource::Router(_) => Vec::new(),
         Resource::Subnet(subnet) => {
             vec![Reference::new(
                 "network_id",
@@ -55,6 +56,7 @@ pub(crate) fn references(resource: &Resource) -> Vec<Reference> {
         }
         Resource::Port(port) => {
             let mut all = vec![Reference::new("network_id", Kind::Network, port.network_id)];
+            all.extend(policy(port.qos_policy_id));
             all.extend(port.fixed_ips.iter().enumerate().map(|(i, ip)| {
                 Reference::new(
                     format!("fixed_ips[{i}].subnet_id"),
@@ -89,4 +91,8 @@ pub(crate) fn references(resource: &Resource) -> Vec<Reference> {
             all
         }
     }
+}
+
+fn policy(id: Option<Uuid>) -> Option<Reference> {
+    id.map(|id| Reference::new("qos_policy_id", Kind::QosPolicy, id))
 }

@@ -2,6 +2,7 @@
 
 mod history;
 mod objects;
+mod policies;
 mod refusals;
 
 use crate::{Op, Refusal, Request, State, plan};

@@ -8,6 +8,7 @@ use std::fmt;
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the variants are Neutron's own words")]
 pub enum Kind {
+    QosPolicy,
     Network,
     Subnet,
     SecurityGroup,
@@ -19,7 +20,8 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, each after those it refers to.
-    pub const ALL: [Kind; 7] = [
+    pub const ALL: [Kind; 8] = [
+        Kind::QosPolicy,
         Kind::Network,
         Kind::Subnet,
         Kind::SecurityGroup,
@@ -32,6 +34,7 @@ impl Kind {
     /// One of it.
     pub fn name(self) -> &'static str {
         match self {
+            Kind::QosPolicy => "qos_policy",
             Kind::Network => "network",
             Kind::Subnet => "subnet",
             Kind::SecurityGroup => "security_group",
@@ -45,6 +48,7 @@ impl Kind {
     /// Many of it; also the last part of the collection's path.
     pub fn collection(self) -> &'static str {
         match self {
+            Kind::QosPolicy => "qos_policies",
             Kind::Network => "networks",
             Kind::Subnet => "subnets",
             Kind::SecurityGroup => "security_groups",
@@ -58,6 +62,7 @@ impl Kind {
     /// Media type of one.
     pub fn media(self) -> &'static str {
         match self {
+            Kind::QosPolicy => "application/vnd.org.midonet.neutron.QosPolicy-v1+json",
             Kind::Network => "application/vnd.org.midonet.neutron.Network-v1+json",
             Kind::Subnet => "application/vnd.org.midonet.neutron.Subnet-v1+json",
             Kind::SecurityGroup => "application/vnd.org.midonet.neutron.SecurityGroup-v1+json",
@@ -73,6 +78,7 @@ impl Kind {
     /// Media type of many.
     pub fn media_collection(self) -> &'static str {
         match self {
+            Kind::QosPolicy => "application/vnd.org.midonet.neutron.QosPolicies-v1+json",
             Kind::Network => "application/vnd.org.midonet.neutron.Networks-v1+json",
             Kind::Subnet => "application/vnd.org.midonet.neutron.Subnets-v1+json",
             Kind::SecurityGroup => "application/vnd.org.midonet.neutron.SecurityGroups-v1+json",

@@ -20,6 +20,10 @@ pub mod owner {
     pub const ROUTER_GATEWAY: &str = "network:router_gateway";
     /// Holds a floating address; nothing is ever plugged in.
     pub const FLOATING_IP: &str = "network:floatingip";
+    /// Ports of servers; what follows is the availability zone.
+    pub const COMPUTE_PREFIX: &str = "compute:";
+    /// Ports of the network service itself, to which a network's QoS policy does not apply.
+    pub const SERVICE_PREFIXES: [&str; 2] = [NETWORK_PREFIX, "neutron:"];
     /// Ports of the network service itself; port security does not apply to them.
     pub const NETWORK_PREFIX: &str = "network:";
 }
@@ -126,4 +130,10 @@ pub struct BindingProfile {
     /// Interface of the host; absent when its name follows from the port's id.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interface_name: Option<String>,
+    /// Of a trunk's sub-port: the parent port.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent_name: Option<Uuid>,
+    /// Of a trunk's sub-port: its VLAN id on the parent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<u16>,
 }

@@ -1,6 +1,8 @@
 //! Any Neutron resource.
 
-use super::{FloatingIp, Kind, Network, Port, Router, SecurityGroup, SecurityGroupRule, Subnet};
+use super::{
+    FloatingIp, Kind, Network, Port, QosPolicy, Router, SecurityGroup, SecurityGroupRule, Subnet,
+};
 use crate::{Shape, decode};
 use serde::Serialize;
 use serde_json::Value;
@@ -11,6 +13,7 @@ use uuid::Uuid;
 #[serde(untagged)]
 #[expect(missing_docs, reason = "the variants are named for what they hold")]
 pub enum Resource {
+    QosPolicy(QosPolicy),
     Network(Network),
     Subnet(Subnet),
     SecurityGroup(SecurityGroup),
@@ -23,6 +26,7 @@ pub enum Resource {
 macro_rules! each {
     ($self:expr, $r:ident => $what:expr) => {
         match $self {
+            Resource::QosPolicy($r) => $what,
             Resource::Network($r) => $what,
             Resource::Subnet($r) => $what,
             Resource::SecurityGroup($r) => $what,
@@ -38,6 +42,7 @@ impl Resource {
     /// A resource of a kind from JSON.
     pub fn decode(kind: Kind, json: Value) -> Result<Self, Shape> {
         Ok(match kind {
+            Kind::QosPolicy => Resource::QosPolicy(decode(json)?),
             Kind::Network => Resource::Network(decode(json)?),
             Kind::Subnet => Resource::Subnet(decode(json)?),
             Kind::SecurityGroup => Resource::SecurityGroup(decode(json)?),
@@ -51,6 +56,7 @@ impl Resource {
     /// Its kind.
     pub fn kind(&self) -> Kind {
         match self {
+            Resource::QosPolicy(_) => Kind::QosPolicy,
             Resource::Network(_) => Kind::Network,
             Resource::Subnet(_) => Kind::Subnet,
             Resource::SecurityGroup(_) => Kind::SecurityGroup,

@@ -23,6 +23,7 @@ pub fn cause(id: Uuid, model: &State) -> Cause {
     };
     let kind = resource.kind().name().to_owned();
     let (name, detail) = match resource {
+        Resource::QosPolicy(r) => (r.name, String::new()),
         Resource::Network(r) => (r.name, String::new()),
         Resource::Subnet(r) => (r.name, r.cidr.to_string()),
         Resource::SecurityGroup(r) => (r.name, String::new()),

@@ -32,6 +32,7 @@ pub fn cluster_at(answers: Answers) -> String {
 /// The lists of a cluster that has only these networks.
 pub fn neutron_lists(networks: Value) -> Answers {
     vec![
+        ("GET /neutron/qos_policies", json!([])),
         ("GET /neutron/networks", networks),
         ("GET /neutron/subnets", json!([])),
         ("GET /neutron/security_groups", json!([])),
