@@ -12,6 +12,7 @@ LOG = log.getLogger(__name__)
 
 # kind of resource -> (collection, word in the media type)
 KINDS = {
+    "qos_policy": ("qos_policies", "QosPolicy"),
     "network": ("networks", "Network"),
     "subnet": ("subnets", "Subnet"),
     "security_group": ("security_groups", "SecurityGroup"),

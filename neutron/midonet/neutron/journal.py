@@ -33,6 +33,7 @@ AWAY_MIN, AWAY_MAX = 0.2, 5.0
 REFUSED_MIN, REFUSED_MAX = 1.0, 60.0
 # Resources go out after those they name, and away before them.
 PUT_ORDER = (
+    "qos_policy",
     "network",
     "subnet",
     "security_group",

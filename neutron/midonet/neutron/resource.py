@@ -5,6 +5,8 @@ from neutron_lib import context as lib_context
 from neutron_lib.plugins import constants as services
 from neutron_lib.plugins import directory
 
+from midonet.neutron.services.trunk import places
+
 
 def _core():
     return directory.get_plugin()
@@ -15,14 +17,23 @@ def _l3():
 
 
 READERS = {
+    "qos_policy": lambda c, i: directory.get_plugin(services.QOS).get_policy(c, i),
     "network": lambda c, i: _core().get_network(c, i),
     "subnet": lambda c, i: _core().get_subnet(c, i),
-    "port": lambda c, i: _core().get_port(c, i),
+    "port": lambda c, i: _port(c, i),
     "security_group": lambda c, i: _security_group(c, i),
     "security_group_rule": lambda c, i: _core().get_security_group_rule(c, i),
     "router": lambda c, i: _l3().get_router(c, i),
     "floating_ip": lambda c, i: _l3().get_floatingip(c, i),
 }
+
+
+def _port(context, port_id):
+    """Bound as its trunk wants it, if it is in one."""
+    port = _core().get_port(context, port_id)
+    if places.follow(context, port):
+        return _core().get_port(context, port_id)
+    return port
 
 
 def _security_group(context, group_id):

@@ -16,7 +16,7 @@ from fake_cluster import FakeCluster
 CONFIG = """
 [DEFAULT]
 core_plugin = ml2
-service_plugins = midonet_l3
+service_plugins = midonet_l3, qos, trunk
 transport_url = fake://
 enable_traditional_dhcp = false
 notify_nova_on_port_status_changes = false
@@ -30,7 +30,7 @@ lock_path = {directory}
 type_drivers = midonet,uplink,local
 tenant_network_types = midonet
 mechanism_drivers = midonet
-extension_drivers = port_security
+extension_drivers = port_security,qos
 [quotas]
 default_quota = -1
 quota_network = -1

@@ -22,6 +22,8 @@ from midonet.neutron import journal, status
 from midonet.neutron.common import config, exceptions
 from midonet.neutron.common import constants as ours
 from midonet.neutron.ml2 import sg_callbacks
+from midonet.neutron.services.qos import driver as qos_driver
+from midonet.neutron.services.trunk import driver as trunk_driver
 
 LOG = log.getLogger(__name__)
 
@@ -61,6 +63,8 @@ class MidonetMechanismDriver(api.MechanismDriver):
         }
         # the registry keeps no strong reference
         self._security_groups = sg_callbacks.SecurityGroupCallbacks()
+        self._qos = qos_driver.MidonetQosDriver()
+        self._trunks = trunk_driver.MidonetTrunkDriver()
         registry.subscribe(self._start, resources.PROCESS, events.AFTER_INIT)
 
     @staticmethod
@@ -145,7 +149,10 @@ class MidonetMechanismDriver(api.MechanismDriver):
 
     def update_port_precommit(self, context):
         """Validate, block if it goes to another host, journal."""
-        if not _is_ours(context.network.current) or _only_state_changed(context):
+        if not _is_ours(context.network.current):
+            return
+        trunk_driver.parent_updated(context)
+        if _only_state_changed(context):
             return
         if context.current["device_owner"] != context.original["device_owner"]:
             self._check_owner(context.current)
