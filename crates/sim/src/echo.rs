@@ -27,13 +27,14 @@ impl<'a> Sim<'a> {
             let step = || Step::router(router, "routers answer nothing but echo requests");
             return Err(self.drop(DropReason::RouterAddress, router.id.0, step));
         }
-        Err(match self.echo_reply(at) {
-            Some(reply) => self.answer([reply], || Step::router(router, "echo answered")),
+        if self.frame.is_fragment() {
+            let step = || Step::router(router, "an echo request in fragments");
+            return Err(self.refuse(DropReason::RouterFragment, router.id.0, None, step));
+        }
+        Err(match self.echo_reply(at, path.mtu) {
+            Some(frames) => self.answer(frames, || Step::router(router, "echo answered")),
             None => self.refuse(DropReason::RouterAddress, router.id.0, None, || {
-                Step::router(
-                    router,
-                    "an echo request that is cut short, in fragments, or wrong",
-                )
+                Step::router(router, "an echo request that is cut short or wrong")
             }),
         })
     }
@@ -53,14 +54,15 @@ impl<'a> Sim<'a> {
         path.hops == 0 && self.look.address_is(Side::Dst, link_local)
     }
 
-    fn echo_reply(&mut self, at: &Visit<'a>) -> Option<Vec<u8>> {
+    /// The answer, in fragments if it is larger than the way back allows.
+    fn echo_reply(&mut self, at: &Visit<'a>, mtu: u16) -> Option<Vec<Vec<u8>>> {
         let (src, dst) = (self.look.address(Side::Dst), self.look.address(Side::Src));
         let (proto, kind) = match src {
             IpAddr::V4(_) => (protocol::ICMP, icmp4::ECHO_REPLY),
             IpAddr::V6(_) => (protocol::ICMPV6, icmp6::ECHO_REPLY),
         };
         let message = self.frame.transport(proto)?;
-        // wrong too if this is a fragment, or the frame was cut on its way here
+        // wrong too if the frame was cut on its way here
         if icmp_checksum(dst, src, message) != 0 {
             return None;
         }
@@ -78,6 +80,8 @@ impl<'a> Sim<'a> {
             ttl: DEFAULT_TTL,
             payload,
         };
-        reply.frame(at.first.mac, self.look.smac())
+        // identifier and sequence number tell the requests of a sender apart
+        let id = u32::from_be_bytes(request.rest);
+        reply.frames(at.first.mac, self.look.smac(), usize::from(mtu), id)
     }
 }

@@ -2,7 +2,7 @@
 //! frame alone, or come with a condition that the kernel checks for each packet (TTL, MTU).
 
 use crate::Packet;
-use wire::{DEFAULT_TTL, Ethernet, Icmp, Ip, TCP_HEADER, UDP_HEADER, Udp, protocol};
+use wire::{DEFAULT_TTL, Ethernet, Icmp, Ip, Mac, TCP_HEADER, UDP_HEADER, Udp, protocol};
 
 #[derive(Clone, Copy)]
 pub(crate) struct Frame<'a> {
@@ -16,6 +16,15 @@ impl<'a> Frame<'a> {
             bytes: packet.frame,
             gso_size: packet.gso_size,
         }
+    }
+
+    /// Ethernet source.
+    pub fn smac(&self) -> Option<Mac> {
+        Ethernet::read(self.bytes).map(|eth| eth.src)
+    }
+
+    pub fn ethertype(&self) -> Option<u16> {
+        Ethernet::read(self.bytes).map(|eth| eth.ethertype)
     }
 
     /// What follows the Ethernet header.
@@ -69,6 +78,27 @@ impl<'a> Frame<'a> {
         };
         let ip_header = self.payload().len().saturating_sub(segment.len());
         ip_header + header + usize::from(self.gso_size)
+    }
+
+    /// Whether a router may split it: IPv4 whose sender does not object (RFC 791, 3.1).
+    pub fn may_be_fragmented(&self) -> bool {
+        matches!(self.ip(), Some(Ip::V4(ip)) if !ip.dont_fragment)
+    }
+
+    /// Whether it is a part of a packet.
+    pub fn is_fragment(&self) -> bool {
+        match self.ip() {
+            Some(Ip::V4(ip)) => ip.more_fragments || ip.fragment_offset != 0,
+            // a fragment header that comes first: offset and "more fragments" (RFC 8200, 4.5)
+            Some(Ip::V6(ip)) => {
+                ip.next_header == 44
+                    && ip
+                        .payload
+                        .get(2..4)
+                        .is_some_and(|o| o[0] != 0 || o[1] & 0xf9 != 0)
+            }
+            None => false,
+        }
     }
 
     /// Whether it is a fragment that does not hold the transport header.

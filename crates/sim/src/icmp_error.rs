@@ -3,7 +3,7 @@
 use crate::{look::Side, pipeline::Sim, route::connected, router::Visit, step::Step};
 use flow::{DropReason, Verdict};
 use std::net::{IpAddr, Ipv4Addr};
-use topology::{Family, Router, Snapshot};
+use topology::{Family, Port, Router, Snapshot};
 use wire::{DEFAULT_TTL, Icmp, IpPacket, icmp4, icmp6, protocol};
 
 /// Bytes of the packet that an error quotes, so that the error is at most 576 bytes (RFC 1812,
@@ -16,6 +16,7 @@ const QUOTE_MAX_V6: usize = 1280 - 40 - 8;
 pub(crate) enum Problem {
     NoRoute,
     NoNeighbor,
+    Rejected,
     TtlExpired,
     TooBig(u16),
 }
@@ -25,6 +26,7 @@ impl Problem {
         match self {
             Problem::NoRoute => DropReason::NoRoute,
             Problem::NoNeighbor => DropReason::UnknownNeighbor,
+            Problem::Rejected => DropReason::RejectRoute,
             Problem::TtlExpired => DropReason::TtlExpired,
             Problem::TooBig(_) => DropReason::TooBig,
         }
@@ -35,6 +37,8 @@ impl Problem {
         match (self, v4) {
             (Problem::NoRoute, true) => (icmp4::UNREACHABLE, 0, [0; 4]),
             (Problem::NoNeighbor, true) => (icmp4::UNREACHABLE, 1, [0; 4]),
+            (Problem::Rejected, true) => (icmp4::UNREACHABLE, 13, [0; 4]),
+            (Problem::Rejected, false) => (icmp6::UNREACHABLE, 6, [0; 4]),
             (Problem::TtlExpired, true) => (icmp4::TIME_EXCEEDED, 0, [0; 4]),
             (Problem::NoRoute, false) => (icmp6::UNREACHABLE, 0, [0; 4]),
             (Problem::NoNeighbor, false) => (icmp6::UNREACHABLE, 3, [0; 4]),
@@ -74,7 +78,7 @@ impl Sim<'_> {
             return None;
         }
         let dst = self.look.address(Side::Src);
-        let src = interface_address(at, dst.is_ipv4())?;
+        let src = interface_address(self.snapshot, at, dst)?;
         let (kind, code, rest) = problem.icmp(dst.is_ipv4());
         let (proto, quote_max) = match dst {
             IpAddr::V4(_) => (protocol::ICMP, QUOTE_MAX_V4),
@@ -131,14 +135,23 @@ fn is_directed_broadcast(snapshot: &Snapshot, router: &Router, dst: IpAddr) -> b
     dst.is_ipv4() && nets.any(|net| net.broadcast() == dst && net.prefix_len() < 31)
 }
 
-/// The address an error is sent from: that of the interface the packet came in at. One without a
-/// global IPv6 address has its link-local.
-fn interface_address(at: &Visit<'_>, v4: bool) -> Option<IpAddr> {
-    let fixed = at
-        .inside
-        .addresses
-        .iter()
-        .map(|a| a.ip)
-        .find(|ip| ip.is_ipv4() == v4);
-    fixed.or_else(|| (!v4).then(|| IpAddr::V6(at.inside.mac.link_local())))
+/// The address an error is sent from (RFC 1812, 4.3.2.4): one of the interface the packet came in
+/// at, on the sender's own subnet if there is one, or of another interface of the router on the
+/// same network, where a network has one for each of its subnets. An interface without a global
+/// IPv6 address has its link-local.
+fn interface_address(snapshot: &Snapshot, at: &Visit<'_>, to: IpAddr) -> Option<IpAddr> {
+    let v4 = to.is_ipv4();
+    let beside = snapshot.router_ports(at.router.id).map(|port| &**port);
+    let beside = beside.filter(|p| p.admin_up && p.bridge == at.inside.bridge);
+    let ports = std::iter::once(at.inside).chain(beside);
+    let of_family = |p: &&Port| p.addresses.iter().any(|a| a.ip.is_ipv4() == v4);
+    let Some(port) = ports.into_iter().find(of_family) else {
+        return (!v4).then(|| IpAddr::V6(at.inside.mac.link_local()));
+    };
+    let addresses = || port.addresses.iter().filter(|a| a.ip.is_ipv4() == v4);
+    let near = addresses().find(|a| {
+        let subnet = snapshot.subnet(a.subnet);
+        subnet.is_some_and(|subnet| subnet.cidr.contains(&to))
+    });
+    near.or_else(|| addresses().next()).map(|a| a.ip)
 }

@@ -6,7 +6,7 @@
 
 use crate::step::Step;
 use bpf_abi::{FLAG_ICMP_ERROR, FlowKey, STATE_REPLY, reverse_ports};
-use flow::{Decision, Mask, Verdict, unmapped};
+use flow::{Decision, Mask, Question, Verdict, unmapped};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use topology::{Family, Tag};
@@ -24,6 +24,7 @@ pub(crate) struct Look<'a> {
     mask: FlowKey,
     tags: Vec<Tag>,
     cacheable: bool,
+    question: Option<Question>,
     steps: Option<Vec<Step>>,
 }
 
@@ -44,6 +45,7 @@ impl<'a> Look<'a> {
             mask,
             tags,
             cacheable: true,
+            question: None,
             steps,
         }
     }
@@ -55,6 +57,7 @@ impl<'a> Look<'a> {
             mask: Mask(self.mask),
             verdict,
             tags,
+            question: self.question,
         };
         (decision, self.steps.unwrap_or_default())
     }
@@ -71,6 +74,11 @@ impl<'a> Look<'a> {
     pub fn for_this_frame_alone(&mut self) {
         self.cacheable = false;
         self.tags.clear();
+    }
+
+    /// Notes what has to be asked.
+    pub fn ask(&mut self, question: Question) {
+        self.question = Some(question);
     }
 
     /// Notes a step, if anybody wants to know.
@@ -164,6 +172,24 @@ impl<'a> Look<'a> {
         };
         *field |= deciding_bits(value, min, max);
         (min..=max).contains(&value)
+    }
+
+    /// Which of 16 classes the packet's connection is in: the same for both directions, for their
+    /// fragments, and for errors about it. So many share a load among a few, and take few bits: the
+    /// lowest of the addresses, and the upper half of the ports, since systems tend to give the
+    /// ports of one parity first.
+    pub fn connection_class(&mut self) -> usize {
+        self.mask.src[15] |= 0x0f;
+        self.mask.dst[15] |= 0x0f;
+        self.mask.sport |= 0xff00;
+        let [src, dst] = [self.key.src[15] & 0x0f, self.key.dst[15] & 0x0f];
+        let mut ports = self.key.sport >> 8;
+        // of an ICMP message only the identifier is the same in both directions
+        if !self.is_icmp() {
+            self.mask.dport |= 0xff00;
+            ports ^= self.key.dport >> 8;
+        }
+        usize::from(src ^ dst) ^ usize::from(ports >> 4 ^ ports & 0x0f)
     }
 
     /// Whether it is an ICMP message of this family.

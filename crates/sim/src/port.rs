@@ -69,7 +69,9 @@ impl<'a> Sim<'a> {
         };
         self.look.tag(Tag::Host(host.to_owned()));
         let (track, reply) = self.judge_receiver(port, &path)?;
-        if self.frame.ip_len() > usize::from(path.mtu) {
+        // behind a router the kernel program sends what is too large up to be split
+        let may_pass = path.hops > 0 && self.frame.may_be_fragmented();
+        if self.frame.ip_len() > usize::from(path.mtu) && !may_pass {
             let step = || Step::port(port, format!("larger than the MTU of {} bytes", path.mtu));
             return Err(self.refuse(DropReason::TooBig, id.0, None, step));
         }

@@ -1,9 +1,10 @@
-//! A router's table: connected networks and extra routes, longest prefix first.
+//! A router's table: connected networks and static routes, and which of several ways a connection
+//! takes.
 
 use crate::{look::Side, pipeline::Sim};
 use ipnet::IpNet;
-use std::net::IpAddr;
-use topology::{BridgeId, Port, Router};
+use std::{cmp::Reverse, net::IpAddr};
+use topology::{BridgeId, Nexthop, Port, Router, Tag};
 
 /// Where a route leads.
 #[derive(Clone, Copy)]
@@ -16,41 +17,151 @@ pub(crate) struct Hop<'a> {
     pub next: Option<IpAddr>,
 }
 
+/// What the table says of a packet.
+#[derive(Clone, Copy)]
+pub(crate) enum Way<'a> {
+    Hop(Hop<'a>),
+    Blackhole,
+    Reject,
+}
+
+/// A line of the table. Static routes whose next hop is on no interface that is up are none.
+struct Line<'a> {
+    destination: IpNet,
+    source: Option<IpNet>,
+    weight: u32,
+    way: Way<'a>,
+}
+
+impl Line<'_> {
+    /// The order in which lines are tried. Those that are equal in it share the load.
+    fn rank(&self) -> impl Ord + use<> {
+        let source = self.source.map(|net| net.prefix_len());
+        let connected = matches!(self.way, Way::Hop(Hop { next: None, .. }));
+        (
+            Reverse(self.destination.prefix_len()),
+            Reverse(source),
+            !connected,
+            self.weight,
+        )
+    }
+}
+
 impl<'a> Sim<'a> {
-    /// The route with the longest prefix around the destination; a connected one before another of
-    /// the same length. Routes without an interface that is up do not count.
-    pub(crate) fn best_route(&mut self, router: &Router) -> Option<Hop<'a>> {
-        let mut best: Option<(u8, Hop<'a>)> = None;
-        let mut consider = |net: &IpNet, hop: Hop<'a>| {
-            let longer = best.is_none_or(|(len, _)| net.prefix_len() > len);
-            if self.look.address_in(Side::Dst, net) && longer {
-                best = Some((net.prefix_len(), hop));
-            }
-        };
-        for (net, out, bridge) in connected(self.snapshot, router) {
-            consider(
-                &net,
-                Hop {
-                    out,
-                    bridge,
-                    next: None,
-                },
-            );
+    /// The line with the longest destination around the packet's, then the longest source, then a
+    /// connected one, then the smallest weight. Of several that are left each connection keeps to
+    /// one.
+    pub(crate) fn best_route(&mut self, router: &Router) -> Option<Way<'a>> {
+        let mut lines = self.table(router);
+        lines.sort_by_key(Line::rank);
+        let first = lines.iter().position(|line| self.matches(line))?;
+        let rank = lines[first].rank();
+        let equal = lines[first..].iter().take_while(|line| line.rank() == rank);
+        let equal: Vec<Way<'a>> = equal
+            .filter(|line| self.matches(line))
+            .map(|line| line.way)
+            .collect();
+        match equal[..] {
+            [] => None,
+            [only] => Some(only),
+            // two interfaces on one subnet: the destination is the same by either
+            [direct @ Way::Hop(Hop { next: None, .. }), ..] => Some(direct),
+            _ => Some(self.choose(&equal)),
         }
-        for route in &router.routes {
-            let mut around = connected(self.snapshot, router);
-            if let Some((_, out, bridge)) = around.find(|(net, ..)| net.contains(&route.nexthop)) {
-                consider(
-                    &route.destination,
-                    Hop {
+    }
+
+    fn matches(&mut self, line: &Line<'_>) -> bool {
+        self.look.address_in(Side::Dst, &line.destination)
+            && line
+                .source
+                .is_none_or(|net| self.look.address_in(Side::Src, &net))
+    }
+
+    fn table(&self, router: &Router) -> Vec<Line<'a>> {
+        let around: Vec<_> = connected(self.snapshot, router).collect();
+        let direct = around.iter().map(|&(destination, out, bridge)| Line {
+            destination,
+            source: None,
+            weight: 0,
+            way: Way::Hop(Hop {
+                out,
+                bridge,
+                next: None,
+            }),
+        });
+        let fixed = router.routes.iter().filter_map(|route| {
+            let way = match route.nexthop {
+                Nexthop::Blackhole => Way::Blackhole,
+                Nexthop::Reject => Way::Reject,
+                Nexthop::Via(next) => {
+                    let (_, out, bridge) = around.iter().find(|(net, ..)| net.contains(&next))?;
+                    Way::Hop(Hop {
                         out,
-                        bridge,
-                        next: Some(route.nexthop),
-                    },
-                );
-            }
+                        bridge: *bridge,
+                        next: Some(next),
+                    })
+                }
+            };
+            Some(Line {
+                destination: route.destination,
+                source: route.source,
+                weight: route.weight,
+                way,
+            })
+        });
+        direct.chain(fixed).collect()
+    }
+
+    /// One of several equal ways, the same for all packets of a connection in both directions. A
+    /// connection changes its way only when that way's station goes or comes back; where all are
+    /// gone the packet takes its own, to end there with the right reason.
+    fn choose(&mut self, equal: &[Way<'a>]) -> Way<'a> {
+        let mut ways = equal.to_vec();
+        ways.sort_by_key(|way| match way {
+            Way::Hop(hop) => (0, hop.next),
+            Way::Blackhole => (1, None),
+            Way::Reject => (2, None),
+        });
+        let class = self.look.connection_class();
+        let own = ways[class % ways.len()];
+        if self.is_alive(&own) {
+            return own;
         }
-        best.map(|(_, hop)| hop)
+        let turn = class / ways.len();
+        ways.retain(|way| self.is_alive(way));
+        match ways.len() {
+            0 => own,
+            alive => ways[turn % alive],
+        }
+    }
+
+    /// Whether somebody is there to take the packet.
+    fn is_alive(&mut self, way: &Way<'a>) -> bool {
+        let Way::Hop(Hop {
+            bridge,
+            next: Some(next),
+            ..
+        }) = *way
+        else {
+            return true;
+        };
+        self.look.tag(Tag::Bridge(bridge));
+        let up = self.snapshot.bridge(bridge).is_some_and(|b| b.admin_up);
+        up && self.neighbor(bridge, next).is_some_and(|port| {
+            self.look.tag(Tag::Port(port.id));
+            port.admin_up && self.leads_on(port)
+        })
+    }
+
+    /// Whether a port is plugged in, or its router is up.
+    fn leads_on(&mut self, port: &Port) -> bool {
+        match port.router() {
+            Some(id) => {
+                self.look.tag(Tag::Router(id));
+                self.snapshot.router(id).is_some_and(|r| r.admin_up)
+            }
+            None => port.host().is_some(),
+        }
     }
 }
 

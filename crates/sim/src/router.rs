@@ -5,12 +5,13 @@ use crate::{
     icmp_error::Problem,
     look::Side,
     pipeline::{Outcome, Sim},
+    route::{Hop, Way},
     step::Step,
 };
 use flow::{DropReason, Rewrite, Verdict};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use std::net::{Ipv4Addr, Ipv6Addr};
-use topology::{Port, Router, Tag};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use topology::{BridgeId, Port, Router, Tag};
 
 /// Routers that one packet may pass.
 pub const DEVICES_MAX: u8 = 16;
@@ -88,12 +89,9 @@ impl<'a> Sim<'a> {
             let problem = Problem::TtlExpired;
             return Err(self.router_error(visit, problem, "the TTL is used up".to_owned()));
         }
-        let Some(hop) = self.best_route(router) else {
-            let dst = self.look.address(Side::Dst);
-            return Err(self.router_error(visit, Problem::NoRoute, format!("no route to {dst}")));
-        };
+        let hop = self.hop(visit)?;
         let bridge = self.bridge_up(hop.bridge)?;
-        if self.frame.ip_len() > usize::from(bridge.mtu) {
+        if self.frame.ip_len() > usize::from(bridge.mtu) && !self.frame.may_be_fragmented() {
             let what = format!(
                 "larger than the MTU of {} bytes of {}",
                 bridge.mtu, bridge.id
@@ -101,8 +99,7 @@ impl<'a> Sim<'a> {
             return Err(self.router_error(visit, Problem::TooBig(bridge.mtu), what));
         }
         let next = hop.next.unwrap_or_else(|| self.look.address(Side::Dst));
-        self.look.tag(Tag::Neighbor(bridge.id, next));
-        let Some(port) = self.snapshot.port_by_address(bridge.id, next) else {
+        let Some(port) = self.neighbor(bridge.id, next) else {
             let what = format!("no port of network {} has {next}", bridge.id);
             return Err(self.router_error(visit, Problem::NoNeighbor, what));
         };
@@ -112,6 +109,35 @@ impl<'a> Sim<'a> {
         path.mtu = path.mtu.min(bridge.mtu);
         path.bridge = bridge;
         Ok((hop.out, port))
+    }
+
+    /// Where the router's table sends the packet.
+    fn hop(&mut self, visit: &Visit<'a>) -> Outcome<Hop<'a>> {
+        let router = visit.router;
+        let way = self.best_route(router);
+        if let Some(Way::Hop(hop)) = way {
+            return Ok(hop);
+        }
+        let dst = self.look.address(Side::Dst);
+        Err(match way {
+            Some(Way::Blackhole) => {
+                let step = || Step::router(router, format!("{dst} is in a blackhole route"));
+                self.drop(DropReason::BlackholeRoute, router.id.0, step)
+            }
+            Some(Way::Reject) => {
+                let what = format!("{dst} is in a reject route");
+                self.router_error(visit, Problem::Rejected, what)
+            }
+            _ => self.router_error(visit, Problem::NoRoute, format!("no route to {dst}")),
+        })
+    }
+
+    /// The port with an address on a network.
+    pub(crate) fn neighbor(&mut self, bridge: BridgeId, ip: IpAddr) -> Option<&'a Port> {
+        self.look.tag(Tag::Neighbor(bridge, ip));
+        self.snapshot
+            .port_by_address(bridge, ip)
+            .map(|port| &**port)
     }
 
     /// Addresses that mean something on one link or one host only are not routed (RFC 1812, 5.3.7

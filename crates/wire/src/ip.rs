@@ -1,6 +1,11 @@
 //! IPv4 and IPv6 packets under one roof: what the slow path reads, and new packets without options.
 
-use crate::{Ethernet, Mac, ethertype, ipv4::Ipv4, ipv6::Ipv6};
+use crate::{
+    ETHERNET_HEADER, Ethernet, Mac, ethertype,
+    fragment::{fragment_v4, fragment_v6, set_checksum_v4},
+    ipv4::Ipv4,
+    ipv6::Ipv6,
+};
 use std::net::IpAddr;
 
 /// Protocol numbers that are looked at.
@@ -62,6 +67,30 @@ impl IpPacket<'_> {
             }
             .frame(),
         )
+    }
+}
+
+impl IpPacket<'_> {
+    /// The packet in one frame if it has at most `mtu` bytes, else its fragments in one each, under
+    /// this identification. `None` if the families differ or it is too long.
+    pub fn frames(&self, src: Mac, dst: Mac, mtu: usize, id: u32) -> Option<Vec<Vec<u8>>> {
+        let mut whole = self.frame(src, dst)?;
+        let (headers, packet) = whole.split_at_mut_checked(ETHERNET_HEADER)?;
+        if packet.len() <= mtu {
+            return Some(vec![whole]);
+        }
+        let pieces = match self.src {
+            IpAddr::V4(_) => {
+                let id = (id >> 16 ^ id) as u16;
+                packet[4..6].copy_from_slice(&id.to_be_bytes());
+                packet[6] = 0; // it may be fragmented
+                set_checksum_v4(packet);
+                fragment_v4(packet, mtu)?
+            }
+            IpAddr::V6(_) => fragment_v6(packet, mtu, id)?,
+        };
+        let framed = pieces.iter().map(|piece| [&*headers, piece].concat());
+        Some(framed.collect())
     }
 }
 

@@ -21,6 +21,8 @@ pub struct Ipv4<'a> {
     pub total_len: u16,
     /// Not to be fragmented.
     pub dont_fragment: bool,
+    /// Not the last fragment.
+    pub more_fragments: bool,
     /// Offset of this fragment in bytes.
     pub fragment_offset: u16,
     /// What follows the header, at most to where the header says the packet ends.
@@ -44,6 +46,7 @@ impl<'a> Ipv4<'a> {
             ttl: packet[8],
             total_len,
             dont_fragment: fragment & 0x4000 != 0,
+            more_fragments: fragment & 0x2000 != 0,
             fragment_offset: (fragment & 0x1fff) * 8,
             payload: packet.get(header_len..end)?,
         })
