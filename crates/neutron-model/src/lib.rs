@@ -6,6 +6,7 @@
 //! whatever the requests were that led to them.
 #![forbid(unsafe_code)]
 
+mod address_group;
 mod floating_ip;
 mod keys;
 mod model;

@@ -1,8 +1,8 @@
 //! From a request to the steps that carry it out.
 
 use crate::{
-    Op, Refusal, State, floating_ip, network, policy, port, reference::references, router,
-    router_interface, security_group, security_group_rule, subnet,
+    Op, Refusal, State, address_group, floating_ip, network, policy, port, reference::references,
+    router, router_interface, security_group, security_group_rule, subnet,
 };
 use api::neutron::{Kind, Resource};
 use uuid::Uuid;
@@ -65,6 +65,7 @@ pub(crate) fn put(resource: &Resource, state: &State) -> Result<Vec<Op>, Refusal
         Resource::QosPolicy(r) => policy::put(r),
         Resource::Network(r) => network::put(r, state),
         Resource::Subnet(r) => subnet::put(r, state),
+        Resource::AddressGroup(r) => address_group::put(r),
         Resource::SecurityGroup(r) => security_group::put(r, state),
         Resource::SecurityGroupRule(r) => security_group_rule::put(r, state),
         Resource::Router(r) => router::put(r),
@@ -81,6 +82,7 @@ fn delete(kind: Kind, id: Uuid, state: &State) -> Result<Vec<Op>, Refusal> {
         Kind::QosPolicy => policy::delete(id, state),
         Kind::Network => network::delete(id, state),
         Kind::Subnet => subnet::delete(id, state),
+        Kind::AddressGroup => address_group::delete(id, state),
         Kind::SecurityGroup => security_group::delete(id, state),
         Kind::SecurityGroupRule => security_group_rule::delete(id, state),
         Kind::Router => router::delete(id, state),

@@ -35,7 +35,10 @@ impl Reference {
 pub(crate) fn references(resource: &Resource) -> Vec<Reference> {
     match resource {
         Resource::Network(network) => policy(network.qos_policy_id).into_iter().collect(),
-        Resource::QosPolicy(_) | Resource::SecurityGroup(_) | Resource::Router(_) => Vec::new(),
+        Resource::QosPolicy(_)
+        | Resource::AddressGroup(_)
+        | Resource::SecurityGroup(_)
+        | Resource::Router(_) => Vec::new(),
         Resource::Subnet(subnet) => {
             vec![Reference::new(
                 "network_id",
@@ -52,7 +55,10 @@ pub(crate) fn references(resource: &Resource) -> Vec<Reference> {
             let remote = rule
                 .remote_group_id
                 .map(|id| Reference::new("remote_group_id", Kind::SecurityGroup, id));
-            [own].into_iter().chain(remote).collect()
+            let addresses = rule
+                .remote_address_group_id
+                .map(|id| Reference::new("remote_address_group_id", Kind::AddressGroup, id));
+            [own].into_iter().chain(remote).chain(addresses).collect()
         }
         Resource::Port(port) => {
             let mut all = vec![Reference::new("network_id", Kind::Network, port.network_id)];

@@ -13,10 +13,7 @@ pub(crate) fn put(router: &Router) -> Result<Vec<Op>, Refusal> {
         name: router.name.clone(),
         admin_up: router.admin_state_up,
         routes: routes
-            .map(|r| Route {
-                destination: r.destination.trunc(),
-                nexthop: r.nexthop,
-            })
+            .map(|r| Route::via(r.destination.trunc(), r.nexthop))
             .collect(),
     };
     Ok(vec![

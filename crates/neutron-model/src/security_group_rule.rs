@@ -2,9 +2,12 @@
 
 use crate::{Op, Refusal, State, plan::check_fixed, port::prefix, security_group::with_rules};
 use api::neutron::{Direction, Ethertype, Kind, Resource, SecurityGroupRule};
-use topology::{Family, GroupId, Layer4, Remote, Rule, RuleId};
+use topology::{AddressGroupId, Family, GroupId, Layer4, Remote, Rule, RuleId};
 use uuid::Uuid;
 use wire::protocol;
+
+/// Number 0 by any name: Neutron's API says that it means all protocols.
+const EVERY_PROTOCOL: u8 = 0;
 
 pub(crate) fn put(rule: &SecurityGroupRule, state: &State) -> Result<Vec<Op>, Refusal> {
     let held = state.neutron.security_group_rule(rule.id);
@@ -49,9 +52,10 @@ pub(crate) fn translate(rule: &SecurityGroupRule) -> Result<Rule, Refusal> {
     })
 }
 
-/// Neutron takes `icmp` of an IPv6 rule for ICMPv6.
+/// Neutron takes `icmp` of an IPv6 rule for ICMPv6, and 0 for every protocol.
 fn number(rule: &SecurityGroupRule, family: Family) -> Option<u8> {
     match rule.protocol.as_ref().and_then(|p| p.number()) {
+        Some(EVERY_PROTOCOL) => None,
         Some(protocol::ICMP) if family == Family::V6 => Some(protocol::ICMPV6),
         other => other,
     }
@@ -110,24 +114,27 @@ fn icmp(kind: Option<u16>, code: Option<u16>) -> Result<Layer4, Refusal> {
 }
 
 fn remote(rule: &SecurityGroupRule, family: Family) -> Result<Remote, Refusal> {
-    if rule.remote_address_group_id.is_some() {
-        let message = "address groups are not supported; use remote_ip_prefix";
-        return Err(Refusal::invalid("remote_address_group_id", message));
+    let excluded = |property: &str, by: &str| {
+        let message = format!("excluded by {by}: a rule has one remote");
+        Err(Refusal::invalid(property, message))
+    };
+    let (group, addresses) = (rule.remote_group_id, rule.remote_address_group_id);
+    match (&rule.remote_ip_prefix, group, addresses) {
+        (Some(_), Some(_), _) => excluded("remote_group_id", "remote_ip_prefix"),
+        (Some(_), _, Some(_)) => excluded("remote_address_group_id", "remote_ip_prefix"),
+        (_, Some(_), Some(_)) => excluded("remote_address_group_id", "remote_group_id"),
+        (None, Some(group), None) => Ok(Remote::Group(GroupId(group))),
+        (None, None, Some(addresses)) => Ok(Remote::Addresses(AddressGroupId(addresses))),
+        (None, None, None) => Ok(Remote::Any),
+        (Some(text), None, None) => remote_prefix(text, family),
     }
-    match (&rule.remote_ip_prefix, rule.remote_group_id) {
-        (Some(_), Some(_)) => Err(Refusal::invalid(
-            "remote_group_id",
-            "excluded by remote_ip_prefix",
-        )),
-        (None, Some(group)) => Ok(Remote::Group(GroupId(group))),
-        (None, None) => Ok(Remote::Any),
-        (Some(text), None) => {
-            let net = prefix(text).map_err(|m| Refusal::invalid("remote_ip_prefix", m))?;
-            if net.addr().is_ipv4() != (family == Family::V4) {
-                let message = format!("{net} is not of the rule's ethertype");
-                return Err(Refusal::invalid("remote_ip_prefix", message));
-            }
-            Ok(Remote::Prefix(net))
-        }
+}
+
+fn remote_prefix(text: &str, family: Family) -> Result<Remote, Refusal> {
+    let net = prefix(text).map_err(|m| Refusal::invalid("remote_ip_prefix", m))?;
+    if net.addr().is_ipv4() != (family == Family::V4) {
+        let message = format!("{net} is not of the rule's ethertype");
+        return Err(Refusal::invalid("remote_ip_prefix", message));
     }
+    Ok(Remote::Prefix(net))
 }

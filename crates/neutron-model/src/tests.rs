@@ -1,5 +1,6 @@
 //! Resources in, objects out; and that the way does not matter, only where it leads.
 
+mod address_groups;
 mod history;
 mod objects;
 mod policies;

@@ -11,6 +11,7 @@ pub enum Kind {
     QosPolicy,
     Network,
     Subnet,
+    AddressGroup,
     SecurityGroup,
     SecurityGroupRule,
     Router,
@@ -20,10 +21,11 @@ pub enum Kind {
 
 impl Kind {
     /// All of them, each after those it refers to.
-    pub const ALL: [Kind; 8] = [
+    pub const ALL: [Kind; 9] = [
         Kind::QosPolicy,
         Kind::Network,
         Kind::Subnet,
+        Kind::AddressGroup,
         Kind::SecurityGroup,
         Kind::SecurityGroupRule,
         Kind::Router,
@@ -37,6 +39,7 @@ impl Kind {
             Kind::QosPolicy => "qos_policy",
             Kind::Network => "network",
             Kind::Subnet => "subnet",
+            Kind::AddressGroup => "address_group",
             Kind::SecurityGroup => "security_group",
             Kind::SecurityGroupRule => "security_group_rule",
             Kind::Router => "router",
@@ -51,6 +54,7 @@ impl Kind {
             Kind::QosPolicy => "qos_policies",
             Kind::Network => "networks",
             Kind::Subnet => "subnets",
+            Kind::AddressGroup => "address_groups",
             Kind::SecurityGroup => "security_groups",
             Kind::SecurityGroupRule => "security_group_rules",
             Kind::Router => "routers",
@@ -65,6 +69,7 @@ impl Kind {
             Kind::QosPolicy => "application/vnd.org.midonet.neutron.QosPolicy-v1+json",
             Kind::Network => "application/vnd.org.midonet.neutron.Network-v1+json",
             Kind::Subnet => "application/vnd.org.midonet.neutron.Subnet-v1+json",
+            Kind::AddressGroup => "application/vnd.org.midonet.neutron.AddressGroup-v1+json",
             Kind::SecurityGroup => "application/vnd.org.midonet.neutron.SecurityGroup-v1+json",
             Kind::SecurityGroupRule => {
                 "application/vnd.org.midonet.neutron.SecurityGroupRule-v1+json"
@@ -81,6 +86,7 @@ impl Kind {
             Kind::QosPolicy => "application/vnd.org.midonet.neutron.QosPolicies-v1+json",
             Kind::Network => "application/vnd.org.midonet.neutron.Networks-v1+json",
             Kind::Subnet => "application/vnd.org.midonet.neutron.Subnets-v1+json",
+            Kind::AddressGroup => "application/vnd.org.midonet.neutron.AddressGroups-v1+json",
             Kind::SecurityGroup => "application/vnd.org.midonet.neutron.SecurityGroups-v1+json",
             Kind::SecurityGroupRule => {
                 "application/vnd.org.midonet.neutron.SecurityGroupRules-v1+json"

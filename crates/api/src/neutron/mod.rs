@@ -3,6 +3,7 @@
 //! Fields that are not listed are ignored. What is stored, and given back by GET, is what is
 //! listed.
 
+mod address_group;
 mod floating_ip;
 mod kind;
 mod network;
@@ -16,6 +17,7 @@ mod security_group;
 mod security_group_rule;
 mod subnet;
 
+pub use address_group::AddressGroup;
 pub use floating_ip::FloatingIp;
 pub use kind::Kind;
 pub use network::{Network, NetworkType};

@@ -1,7 +1,8 @@
 //! Any Neutron resource.
 
 use super::{
-    FloatingIp, Kind, Network, Port, QosPolicy, Router, SecurityGroup, SecurityGroupRule, Subnet,
+    AddressGroup, FloatingIp, Kind, Network, Port, QosPolicy, Router, SecurityGroup,
+    SecurityGroupRule, Subnet,
 };
 use crate::{Shape, decode};
 use serde::Serialize;
@@ -16,6 +17,7 @@ pub enum Resource {
     QosPolicy(QosPolicy),
     Network(Network),
     Subnet(Subnet),
+    AddressGroup(AddressGroup),
     SecurityGroup(SecurityGroup),
     SecurityGroupRule(SecurityGroupRule),
     Router(Router),
@@ -29,6 +31,7 @@ macro_rules! each {
             Resource::QosPolicy($r) => $what,
             Resource::Network($r) => $what,
             Resource::Subnet($r) => $what,
+            Resource::AddressGroup($r) => $what,
             Resource::SecurityGroup($r) => $what,
             Resource::SecurityGroupRule($r) => $what,
             Resource::Router($r) => $what,
@@ -45,6 +48,7 @@ impl Resource {
             Kind::QosPolicy => Resource::QosPolicy(decode(json)?),
             Kind::Network => Resource::Network(decode(json)?),
             Kind::Subnet => Resource::Subnet(decode(json)?),
+            Kind::AddressGroup => Resource::AddressGroup(decode(json)?),
             Kind::SecurityGroup => Resource::SecurityGroup(decode(json)?),
             Kind::SecurityGroupRule => Resource::SecurityGroupRule(decode(json)?),
             Kind::Router => Resource::Router(decode(json)?),
@@ -59,6 +63,7 @@ impl Resource {
             Resource::QosPolicy(_) => Kind::QosPolicy,
             Resource::Network(_) => Kind::Network,
             Resource::Subnet(_) => Kind::Subnet,
+            Resource::AddressGroup(_) => Kind::AddressGroup,
             Resource::SecurityGroup(_) => Kind::SecurityGroup,
             Resource::SecurityGroupRule(_) => Kind::SecurityGroupRule,
             Resource::Router(_) => Kind::Router,

@@ -69,6 +69,9 @@ pub async fn ports(
                     interface: Some(name),
                     ..
                 } => name.clone(),
+                Link::Host {
+                    trunk: Some(trunk), ..
+                } => format!("{}.{}", trunk.parent.tap_name(), trunk.vlan),
                 _ => port.tap_name(),
             },
         })

@@ -175,7 +175,7 @@ fn the_field_at_fault_is_named() {
         (
             "security_group_rules",
             rule("remote_address_group_id", json!(id(4))),
-            400,
+            404,
             "remote_address_group_id",
         ),
         // duplicate ids

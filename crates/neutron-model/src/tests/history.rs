@@ -23,6 +23,9 @@ fn group(n: u128) -> Uuid {
 fn rule_id(n: u128) -> Uuid {
     id(400 + n)
 }
+fn addresses(n: u128) -> Uuid {
+    id(700 + n)
+}
 fn router(n: u128) -> Uuid {
     id(500 + n)
 }
@@ -72,6 +75,17 @@ fn any_resource() -> impl Strategy<Value = Resource> {
                               "protocol": "tcp", "port_range_min": port, "port_range_max": 3});
             resource(Kind::SecurityGroupRule, body)
         }),
+        (small(), small()).prop_map(|(n, net)| {
+            let nets = [format!("10.{net}.0.0/16"), format!("fd00:{net}::/64")];
+            let body = json!({"id": addresses(n), "addresses": nets});
+            resource(Kind::AddressGroup, body)
+        }),
+        (small(), small(), small()).prop_map(|(n, on, remote)| {
+            let body = json!({"id": rule_id(n), "security_group_id": group(on),
+                              "direction": "ingress",
+                              "remote_address_group_id": addresses(remote)});
+            resource(Kind::SecurityGroupRule, body)
+        }),
         (small(), any::<bool>()).prop_map(|(n, up)| {
             resource(Kind::Router, json!({"id": router(n), "admin_state_up": up}))
         }),
@@ -101,6 +115,7 @@ fn any_request() -> impl Strategy<Value = Request> {
         (Kind::Network, 100),
         (Kind::Subnet, 200),
         (Kind::SecurityGroup, 300),
+        (Kind::AddressGroup, 700),
         (Kind::SecurityGroupRule, 400),
         (Kind::Router, 500),
         (Kind::Port, 600),

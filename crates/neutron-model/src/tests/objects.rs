@@ -105,6 +105,7 @@ fn what_is_plugged_and_who_is_trusted_follow_from_the_owner() {
     let host = || Link::Host {
         host: "h1".to_owned(),
         interface: None,
+        trunk: None,
     };
     let router = || Link::Router(RouterId(id(5)));
     // owner, link, filtered
@@ -170,6 +171,7 @@ fn the_interface_name_of_the_profile_counts() {
     let link = Link::Host {
         host: "h1".to_owned(),
         interface: Some("eth3".to_owned()),
+        trunk: None,
     };
     assert_eq!(port_of(&state, 20).unwrap().link, link);
 }
@@ -273,7 +275,12 @@ fn rules_become_what_the_simulation_asks() {
             Remote::Any,
         ),
     ];
-    for (extra, family, protocol, layer4, remote) in cases {
+    // Neutron's API: "The string any (or integer 0) means all IP protocols."
+    let every = ["0", "ip", "hopopt"].map(|protocol| {
+        let body = json!({ "protocol": protocol });
+        (body, Family::V4, None, Layer4::Any, Remote::Any)
+    });
+    for (extra, family, protocol, layer4, remote) in cases.into_iter().chain(every) {
         let mut state = town();
         create(&mut state, Kind::SecurityGroupRule, rule(30, extra.clone())).unwrap();
         let (id, direction) = (RuleId(id(30)), Direction::Ingress);

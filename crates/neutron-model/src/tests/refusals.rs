@@ -190,11 +190,6 @@ fn values_that_cannot_be_are_refused_by_field() {
             "remote_group_id",
         ),
         (
-            Kind::SecurityGroupRule,
-            rule_with(json!({"remote_address_group_id": id(4)})),
-            "remote_address_group_id",
-        ),
-        (
             Kind::SecurityGroup,
             json!({"id": id(9), "security_group_rules": [rule_with(json!({}))]}),
             "security_group_rules[0].security_group_id",

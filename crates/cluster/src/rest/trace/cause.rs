@@ -26,6 +26,7 @@ pub fn cause(id: Uuid, model: &State) -> Cause {
         Resource::QosPolicy(r) => (r.name, String::new()),
         Resource::Network(r) => (r.name, String::new()),
         Resource::Subnet(r) => (r.name, r.cidr.to_string()),
+        Resource::AddressGroup(r) => (r.name, r.addresses.join(", ")),
         Resource::SecurityGroup(r) => (r.name, String::new()),
         Resource::SecurityGroupRule(r) => (String::new(), says(&r)),
         Resource::Router(r) => (r.name, String::new()),
@@ -69,6 +70,9 @@ fn says(rule: &SecurityGroupRule) -> String {
     }
     if let Some(group) = rule.remote_group_id {
         add(format!("{preposition} members of group {group}"));
+    }
+    if let Some(addresses) = rule.remote_address_group_id {
+        add(format!("{preposition} address group {addresses}"));
     }
     text
 }
