@@ -5,7 +5,7 @@
 
 #include <linux/types.h>
 
-#define ABI 1
+#define ABI 2
 
 enum state { STATE_FORWARD = 0, STATE_REPLY = 1 };
 
@@ -19,6 +19,9 @@ enum state { STATE_FORWARD = 0, STATE_REPLY = 1 };
 #define MARK_FROM_PORT 0x80000000u
 #define MARK_TO_PORT 0x40000000u
 #define MARK_IFINDEX 0x3fffffffu
+
+/* Numbers of ports that are no device: sub-ports. Below, a number is an ifindex. */
+#define PORT_VIRTUAL 0x20000000u
 
 /* IPv6 extension headers that are followed in one packet. */
 #define EXTENSIONS_MAX 6
@@ -116,6 +119,12 @@ struct port {
 
 struct tunnel {
 	__u32 ifindex;
+};
+
+struct subport {
+	__u32 ifindex;
+	__u16 vlan;
+	__u16 pad;
 };
 
 struct drop_key {

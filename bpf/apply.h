@@ -3,6 +3,7 @@
 #define MIDONET_APPLY_H
 
 #include "conn.h"
+#include "subport.h"
 #include "upcall.h"
 
 #define TTL_IPV4 (ETH_LEN + 8)
@@ -121,7 +122,7 @@ static __noinline int apply(struct __sk_buff *skb, struct packet *p, struct acti
 	a->packets++;
 	a->bytes += skb->len;
 	if (a->kind == ACTION_LOCAL)
-		return bpf_redirect(a->ifindex, 0);
+		return deliver(skb, p->key.in_port, a->ifindex);
 	return encapsulate(skb, a, p->key.in_port);
 }
 

@@ -43,7 +43,8 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } ACTIONS SEC(".maps");
 
-/* Taps by ifindex: who may make how many upcalls. 0 is the tunnel. */
+/* Ports by number, which is the ifindex of a tap or a sub-port's own: who may make how many upcalls.
+ * 0 is the tunnel. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
@@ -51,6 +52,24 @@ struct {
 	__type(value, struct port);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } PORTS SEC(".maps");
+
+/* Sub-ports by number: tap and tag to deliver with. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, struct subport);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} SUBPORTS SEC(".maps");
+
+/* Numbers of sub-ports by tap and tag. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct subport);
+	__type(value, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} TAGS SEC(".maps");
 
 /* Tunnel keys of this host. */
 struct {

@@ -90,18 +90,26 @@ static __noinline int pipeline(struct __sk_buff *skb, __u32 in_port)
 
 SEC("classifier") int from_port(struct __sk_buff *skb)
 {
-	return pipeline(skb, skb->ifindex);
+	__u32 in_port = skb->ifindex;
+
+	if (skb->vlan_present) {
+		int reason = untag(skb, &in_port);
+
+		if (reason)
+			return drop(skb, in_port, reason);
+	}
+	return pipeline(skb, in_port);
 }
 
 SEC("classifier") int inject(struct __sk_buff *skb)
 {
-	__u32 mark = skb->mark, ifindex = mark & MARK_IFINDEX;
+	__u32 mark = skb->mark, port = mark & MARK_IFINDEX;
 
 	skb->mark = 0; /* the underlay must not see it */
 	if (mark & MARK_FROM_PORT)
-		return pipeline(skb, ifindex);
+		return pipeline(skb, port);
 	if (mark & MARK_TO_PORT)
-		return bpf_redirect(ifindex, 0);
+		return deliver(skb, port, port);
 	return TC_ACT_SHOT; /* the host's own chatter on the device */
 }
 
@@ -169,7 +177,7 @@ SEC("classifier") int from_tunnel(struct __sk_buff *skb)
 		if (reason)
 			return drop(skb, 0, reason);
 	}
-	return bpf_redirect(to->ifindex, 0);
+	return deliver(skb, 0, to->ifindex);
 }
 
 char _license[] SEC("license") = "Apache-2.0";

@@ -29,8 +29,12 @@ pub const VNI_UNTRACKED: u32 = 1 << 22;
 pub const MARK_FROM_PORT: u32 = 0x8000_0000;
 /// Mark of an injected frame: deliver straight to the port of this ifindex.
 pub const MARK_TO_PORT: u32 = 0x4000_0000;
-/// The ifindex part of a mark.
+/// The port number in a mark.
 pub const MARK_IFINDEX: u32 = 0x3fff_ffff;
+
+/// Ports have numbers: a tap's is its ifindex, a sub-port's has this bit and is chosen by the agent.
+/// Wherever a map or a mark says ifindex or in_port, it means a port's number.
+pub const PORT_VIRTUAL: u32 = 0x2000_0000;
 
 /// Masked classes the decision table can hold at once; more are folded into coarser ones.
 pub const MASKS_MAX: usize = 32;
@@ -222,6 +226,18 @@ pub struct Tunnel {
     pub ifindex: u32,
 }
 
+/// A sub-port: the tap it shares and the VLAN tag of its frames there.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subport {
+    /// The tap.
+    pub ifindex: u32,
+    /// VLAN identifier, 1 to 4094.
+    pub vlan: u16,
+    /// Zero.
+    pub pad: u16,
+}
+
 /// Key of the drop counters. Per-CPU value: `DropCount`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -259,7 +275,7 @@ pub struct Config {
 }
 
 /// `Config::abi`: changes with every change of a map's meaning.
-pub const ABI: u32 = 1;
+pub const ABI: u32 = 2;
 
 /// Key of the fragment table: what all fragments of a packet have in common.
 #[repr(C)]

@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub enum Place {
     /// Plugged in here.
     Local {
-        /// The tap.
+        /// Number of the port: the tap's ifindex or a sub-port's own number.
         ifindex: u32,
     },
     /// Plugged in at another host.

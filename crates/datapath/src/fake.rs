@@ -3,7 +3,7 @@
 use crate::{Maps, MapsError, class::words};
 use bpf_abi::{
     ACTIONS_MAX, Action, Conn, ConnKey, DecisionKey, DropCount, DropKey, FlowKey, MASKS_MAX, Mask,
-    Port,
+    Port, Subport,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -20,6 +20,7 @@ pub struct FakeMaps {
     actions: HashMap<u32, Action>,
     decisions: HashMap<DecisionKey, u32>,
     ports: BTreeMap<u32, Port>,
+    subports: BTreeMap<u32, Subport>,
     tunnels: BTreeMap<TunnelKey, u32>,
     peers: Option<BTreeSet<IpAddr>>,
     /// What [`Maps::connections`] lists.
@@ -119,6 +120,22 @@ impl Maps for FakeMaps {
             .iter()
             .map(|(ifindex, port)| (*ifindex, *port))
             .collect())
+    }
+
+    fn set_subport(&mut self, number: u32, subport: Subport) -> Result<(), MapsError> {
+        self.subports.retain(|_, other| *other != subport);
+        self.subports.insert(number, subport);
+        Ok(())
+    }
+
+    fn remove_subport(&mut self, number: u32) -> Result<(), MapsError> {
+        self.subports.remove(&number);
+        Ok(())
+    }
+
+    fn subports(&self) -> Result<Vec<(u32, Subport)>, MapsError> {
+        let all = self.subports.iter();
+        Ok(all.map(|(number, subport)| (*number, *subport)).collect())
     }
 
     fn set_tunnel(&mut self, key: TunnelKey, ifindex: u32) -> Result<(), MapsError> {

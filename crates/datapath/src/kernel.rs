@@ -6,7 +6,8 @@ use crate::{
 };
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuHashMap};
 use bpf_abi::{
-    Action, Config, Conn, ConnKey, DecisionKey, DropCount, DropKey, MASKS_MAX, Mask, Port, Tunnel,
+    Action, Config, Conn, ConnKey, DecisionKey, DropCount, DropKey, MASKS_MAX, Mask, Port, Subport,
+    Tunnel,
 };
 use flow::mapped;
 use std::{collections::BTreeSet, io, net::IpAddr, path::Path};
@@ -19,6 +20,8 @@ pub struct KernelMaps {
     decisions: HashMap<MapData, Raw<DecisionKey>, u32>,
     actions: Array<MapData, Raw<Action>>,
     ports: HashMap<MapData, u32, Raw<Port>>,
+    subports: HashMap<MapData, u32, Raw<Subport>>,
+    tags: HashMap<MapData, Raw<Subport>, u32>,
     tunnels: HashMap<MapData, u32, Raw<Tunnel>>,
     peers: HashMap<MapData, [u8; 16], u32>,
     drops: PerCpuHashMap<MapData, Raw<DropKey>, Raw<DropCount>>,
@@ -34,6 +37,8 @@ impl KernelMaps {
             decisions: pinned(pin_dir, "DECISIONS")?,
             actions: pinned(pin_dir, "ACTIONS")?,
             ports: pinned(pin_dir, "PORTS")?,
+            subports: pinned(pin_dir, "SUBPORTS")?,
+            tags: pinned(pin_dir, "TAGS")?,
             tunnels: pinned(pin_dir, "TUNNELS")?,
             peers: pinned(pin_dir, "PEERS")?,
             drops: pinned(pin_dir, "DROPS")?,
@@ -163,6 +168,37 @@ impl Maps for KernelMaps {
             .into_iter()
             .map(|(ifindex, port)| (ifindex, port.0))
             .collect())
+    }
+
+    fn set_subport(&mut self, number: u32, subport: Subport) -> Result<(), MapsError> {
+        let former = self.tags.get(&raw(subport), 0).ok();
+        let current = self.subports.get(&number, 0).ok();
+        if former == Some(number) && current.is_some_and(|c| c.0 == subport) {
+            return Ok(());
+        }
+        for other in former.into_iter().chain([number]) {
+            self.remove_subport(other)?;
+        }
+        self.subports
+            .insert(number, raw(subport), 0)
+            .map_err(refused("SUBPORTS", "insert a sub-port"))?;
+        self.tags
+            .insert(raw(subport), number, 0)
+            .map_err(refused("TAGS", "insert a tag"))
+    }
+
+    fn remove_subport(&mut self, number: u32) -> Result<(), MapsError> {
+        if let Ok(subport) = self.subports.get(&number, 0) {
+            absent_is_fine(self.tags.remove(&subport)).map_err(refused("TAGS", "remove a tag"))?;
+        }
+        absent_is_fine(self.subports.remove(&number))
+            .map_err(refused("SUBPORTS", "remove a sub-port"))
+    }
+
+    fn subports(&self) -> Result<Vec<(u32, Subport)>, MapsError> {
+        let all: Result<Vec<_>, _> = self.subports.iter().collect();
+        let all = all.map_err(refused("SUBPORTS", "list it"))?;
+        Ok(all.into_iter().map(|(number, s)| (number, s.0)).collect())
     }
 
     fn set_tunnel(&mut self, key: TunnelKey, ifindex: u32) -> Result<(), MapsError> {

@@ -1,6 +1,6 @@
 //! What the agent does with the kernel program's maps; the kernel's maps and a fake twin do it.
 
-use bpf_abi::{Action, Conn, ConnKey, DecisionKey, DropCount, DropKey, Mask, Port};
+use bpf_abi::{Action, Conn, ConnKey, DecisionKey, DropCount, DropKey, Mask, Port, Subport};
 use std::{collections::BTreeSet, io, net::IpAddr};
 use topology::TunnelKey;
 
@@ -35,12 +35,18 @@ pub trait Maps {
     /// All masked keys with their actions.
     fn decisions(&self) -> Result<Vec<(DecisionKey, u32)>, MapsError>;
 
-    /// Allows a tap this many upcalls a second.
+    /// Allows a port this many upcalls a second.
     fn set_port(&mut self, ifindex: u32, rate: u32) -> Result<(), MapsError>;
-    /// Forgets a tap; absent is fine.
+    /// Forgets a port; absent is fine.
     fn remove_port(&mut self, ifindex: u32) -> Result<(), MapsError>;
-    /// All taps.
+    /// All ports, sub-ports included.
     fn ports(&self) -> Result<Vec<(u32, Port)>, MapsError>;
+    /// Gives a sub-port its tap and tag; whoever had the number or the tag loses it.
+    fn set_subport(&mut self, number: u32, subport: Subport) -> Result<(), MapsError>;
+    /// Forgets a sub-port; absent is fine.
+    fn remove_subport(&mut self, number: u32) -> Result<(), MapsError>;
+    /// All sub-ports by number.
+    fn subports(&self) -> Result<Vec<(u32, Subport)>, MapsError>;
     /// Leads a tunnel key to a tap, or to the agent when `ifindex` is 0 (a network's flood key).
     fn set_tunnel(&mut self, key: TunnelKey, ifindex: u32) -> Result<(), MapsError>;
     /// Forgets a tunnel key; absent is fine.

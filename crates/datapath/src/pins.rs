@@ -4,7 +4,7 @@ use crate::KernelMaps;
 use aya::{Pod, maps::MapInfo};
 use bpf_abi::{
     Action, Config, Conn, ConnKey, DecisionKey, DropCount, DropKey, Fragment, FragmentKey, Mask,
-    Port, Tunnel,
+    Port, Subport, Tunnel,
 };
 use std::{ffi::CString, io, mem::MaybeUninit, os::unix::ffi::OsStrExt, path::Path};
 
@@ -36,6 +36,7 @@ pod!(
     DropKey,
     Mask,
     Port,
+    Subport,
     Tunnel
 );
 
@@ -46,6 +47,8 @@ const LAYOUT: &[(&str, usize, usize)] = &[
     ("DECISIONS", size_of::<DecisionKey>(), 4),
     ("ACTIONS", 4, size_of::<Action>()),
     ("PORTS", 4, size_of::<Port>()),
+    ("SUBPORTS", 4, size_of::<Subport>()),
+    ("TAGS", size_of::<Subport>(), 4),
     ("TUNNELS", 4, size_of::<Tunnel>()),
     ("PEERS", 16, 4),
     ("FRAGMENTS", size_of::<FragmentKey>(), size_of::<Fragment>()),

@@ -14,7 +14,7 @@ use aya::{
         tc::{SchedClassifierLink, TcAttachOptions},
     },
 };
-use bpf_abi::Config;
+use bpf_abi::{Config, MARK_IFINDEX, PORT_VIRTUAL, Subport};
 use flow::mapped;
 use std::{
     io,
@@ -23,6 +23,9 @@ use std::{
 };
 
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/midonet.bpf.o"));
+
+/// Last VLAN identifier that may be given out (IEEE 802.1Q, 9.6).
+const VLAN_LAST: u16 = 4094;
 
 /// Name of the program for taps.
 const FROM_PORT: &str = "from_port";
@@ -104,6 +107,24 @@ pub enum AttachError {
         path: PathBuf,
         /// What the kernel said.
         source: io::Error,
+    },
+    /// A sub-port is to share a tap that is not attached.
+    #[error("cannot put sub-port {number} on interface {ifindex}, which is not attached")]
+    NoTrunk {
+        /// The sub-port.
+        number: u32,
+        /// The tap.
+        ifindex: u32,
+    },
+    /// A sub-port cannot have this number or tag.
+    #[error(
+        "no sub-port: number {number:#x} must be from {PORT_VIRTUAL:#x} to {MARK_IFINDEX:#x}, VLAN {vlan} from 1 to {VLAN_LAST}"
+    )]
+    BadSubport {
+        /// The sub-port.
+        number: u32,
+        /// Its tag.
+        vlan: u16,
     },
     /// A map cannot be used.
     #[error(transparent)]
@@ -196,15 +217,56 @@ impl Datapath {
         self.attach(INJECT, ifindex, TcAttachType::Egress)
     }
 
-    /// Lets a tap go; the kernel does so a moment after this returns. Absent is fine, and so is a
-    /// device that is gone.
+    /// Makes frames of an attached tap that carry this VLAN tag those of a port of its own, which
+    /// may make as many upcalls as the tap may. The number stands for the port wherever a tap's
+    /// ifindex would: in decisions, tunnel keys and marks, and in what comes up.
+    pub fn set_subport(
+        &mut self,
+        number: u32,
+        tap_ifindex: u32,
+        vlan: u16,
+    ) -> Result<(), AttachError> {
+        let numbers = PORT_VIRTUAL..=MARK_IFINDEX;
+        if !numbers.contains(&number) || !(1..=VLAN_LAST).contains(&vlan) {
+            return Err(AttachError::BadSubport { number, vlan });
+        }
+        let ports = self.maps.ports()?;
+        let tap = ports.iter().find(|(ifindex, _)| *ifindex == tap_ifindex);
+        let (_, tap) = tap.ok_or(AttachError::NoTrunk {
+            number,
+            ifindex: tap_ifindex,
+        })?;
+        self.maps.set_port(number, tap.rate)?;
+        let subport = Subport {
+            ifindex: tap_ifindex,
+            vlan,
+            pad: 0,
+        };
+        Ok(self.maps.set_subport(number, subport)?)
+    }
+
+    /// Lets a sub-port go: frames with its tag are dropped again. Absent is fine.
+    pub fn remove_subport(&mut self, number: u32) -> Result<(), AttachError> {
+        self.maps.remove_subport(number)?;
+        Ok(self.maps.remove_port(number)?)
+    }
+
+    /// Lets a tap go with its sub-ports, or a sub-port alone; the kernel does so a moment after this
+    /// returns. Absent is fine, and so is a device that is gone.
     pub fn detach_port(&mut self, ifindex: u32) -> Result<(), AttachError> {
+        if ifindex & PORT_VIRTUAL != 0 {
+            return self.remove_subport(ifindex);
+        }
+        let subports = self.maps.subports()?;
+        for (number, _) in subports.iter().filter(|(_, s)| s.ifindex == ifindex) {
+            self.remove_subport(*number)?;
+        }
         let path = self.pin(FROM_PORT, ifindex);
         remove_pin(&path).map_err(|source| AttachError::Unpin { path, source })?;
         Ok(self.maps.remove_port(ifindex)?)
     }
 
-    /// Taps that are attached, also by an earlier process.
+    /// Taps and sub-ports that are attached, also by an earlier process.
     pub fn attached_ports(&self) -> Result<Vec<u32>, MapsError> {
         Ok(self
             .maps

@@ -65,6 +65,7 @@ fn claims() -> Claims {
         }
         port = Port { tokens, rate, refilled_ns, upcalls }
         tunnel = Tunnel { ifindex }
+        subport = Subport { ifindex, vlan, pad }
         drop_key = DropKey { in_port, reason }
         drop_count = DropCount { packets, bytes }
         config = Config { vxlan_ifindex, check_peers, local, local_family, abi }
@@ -74,7 +75,7 @@ fn claims() -> Claims {
     }
     constants! { claims;
         STATE_FORWARD, STATE_REPLY, FLAG_ICMP_ERROR, FLAG_FRAGMENT, VNI_REPLY, VNI_UNTRACKED,
-        MARK_FROM_PORT, MARK_TO_PORT, MARK_IFINDEX, ACTIONS_MAX, CONN_CLOSING, ACTION_NONE,
+        MARK_FROM_PORT, MARK_TO_PORT, MARK_IFINDEX, PORT_VIRTUAL, ACTIONS_MAX, CONN_CLOSING, ACTION_NONE,
         ACTION_LOCAL, ACTION_TUNNEL, ACTION_DROP, ACTION_AGENT, ACTION_TRACK, ACTION_REPLY,
         ACTION_REMOTE_V6, WHY_MISS, WHY_CONTROL, WHY_TTL, WHY_MTU, WHY_FLOOD, IDLE_TCP_NS,
         IDLE_OTHER_NS, IDLE_CLOSING_NS, REFRESH_NS, ABI

@@ -45,6 +45,7 @@ fn decision(verdict: Verdict) -> Decision {
         mask: Mask::default(),
         verdict,
         tags,
+        question: None,
     }
 }
 

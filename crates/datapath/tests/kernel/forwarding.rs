@@ -17,10 +17,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-const PATIENCE: Duration = Duration::from_secs(10);
+pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// TCP one way in bulk with the length back, and UDP there and back, small and in fragments.
-fn exchange(from: &Net, to: &Net, address: &str) {
+pub fn exchange(from: &Net, to: &Net, address: &str) {
     tcp_transfer(from, to, address, 4 << 20);
     for size in [1, 1200, 5000] {
         udp_echo(from, to, address, size);

@@ -1,7 +1,7 @@
 //! What the decision table must do, whatever its maps are made of: run over the fake maps and over
 //! the kernel's.
 
-use bpf_abi::{ACTION_DROP, Action, FlowKey, MASKS_MAX};
+use bpf_abi::{ACTION_DROP, Action, FlowKey, MASKS_MAX, PORT_VIRTUAL, Subport};
 use datapath::{Compiled, Maps, Table};
 use flow::{DropReason, Mask};
 use std::collections::BTreeSet;
@@ -30,6 +30,7 @@ pub fn run(twin: &mut impl Twin) {
         twin.table().clear().unwrap();
         assert!(twin.table().is_empty());
     }
+    a_tag_has_one_sub_port(twin);
     more_classes_than_slots(twin);
     the_busiest_class_comes_first(twin);
     a_restart_forgets_decisions(twin);
@@ -131,6 +132,33 @@ fn tags_take_out_what_depends_on_them<T: Twin>(twin: &mut T) {
         2
     );
     assert_eq!(found(twin), [false, false, true]);
+}
+
+fn a_tag_has_one_sub_port<T: Twin>(twin: &mut T) {
+    let maps = twin.table().maps_mut();
+    let at = |ifindex, vlan| Subport {
+        ifindex,
+        vlan,
+        pad: 0,
+    };
+    let [one, two] = [PORT_VIRTUAL + 1, PORT_VIRTUAL + 2];
+    let listed = |maps: &T::M| {
+        let mut all = maps.subports().unwrap();
+        all.sort();
+        all
+    };
+    maps.set_subport(one, at(7, 5)).unwrap();
+    maps.set_subport(two, at(7, 6)).unwrap();
+    maps.set_subport(two, at(7, 6)).unwrap();
+    assert_eq!(listed(maps), [(one, at(7, 5)), (two, at(7, 6))]);
+    maps.set_subport(one, at(8, 5)).unwrap();
+    assert_eq!(listed(maps), [(one, at(8, 5)), (two, at(7, 6))]);
+    maps.set_subport(two, at(8, 5)).unwrap();
+    assert_eq!(listed(maps), [(two, at(8, 5))]);
+    for _ in 0..2 {
+        maps.remove_subport(two).unwrap();
+        assert_eq!(listed(maps), []);
+    }
 }
 
 /// Judges by bits that other bits choose, as a simulation does, in far more combinations than there
