@@ -1,16 +1,20 @@
 //! What the agent and the lab ask of Linux: links, link events, network namespaces, host facts.
 //!
 //! Everything that touches the operating system outside of the eBPF maps goes through here, so that
-//! the rest of the agent reads as what it means. `unsafe` is confined to `clock` and `netns`.
+//! the rest of the agent reads as what it means. `unsafe` is confined to `clock`, `namespace` and
+//! `netns`.
 
 mod clock;
 mod host;
 mod link;
+mod namespace;
 mod netlink;
 mod netns;
+pub mod tc;
 
 pub use clock::monotonic_ns;
 pub use host::{host_name, source_for};
 pub use link::{Link, LinkEvent};
+pub use namespace::Namespace;
 pub use netlink::{LinkError, LinkEvents, Netlink};
 pub use netns::{NamespaceError, in_namespace};

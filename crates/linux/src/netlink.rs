@@ -9,6 +9,8 @@ use rtnetlink::{
 };
 use std::io;
 
+mod address;
+
 /// Something was asked of a link and the kernel refused.
 #[derive(Debug, thiserror::Error)]
 pub enum LinkError {
@@ -46,6 +48,11 @@ impl Netlink {
             Netlink(handle),
             LinkEvents(Box::pin(messages.map(|(message, _)| message))),
         ))
+    }
+
+    /// What requests are sent by.
+    pub(crate) fn handle(&self) -> Handle {
+        self.0.clone()
     }
 
     /// All links.
@@ -184,7 +191,7 @@ fn is_missing(error: &io::Error) -> bool {
     error.raw_os_error() == Some(libc::ENODEV)
 }
 
-fn refused(what: &str, error: rtnetlink::Error) -> LinkError {
+pub(crate) fn refused(what: &str, error: rtnetlink::Error) -> LinkError {
     let error = match error {
         rtnetlink::Error::NetlinkError(message) => message.to_io(),
         other => io::Error::other(other.to_string()),
@@ -196,4 +203,4 @@ fn refused(what: &str, error: rtnetlink::Error) -> LinkError {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

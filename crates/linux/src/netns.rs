@@ -36,7 +36,7 @@ pub fn in_namespace<T: Send>(
 }
 
 /// Moves the calling thread into the namespace of an open file.
-fn enter(namespace: &File) -> io::Result<()> {
+pub(crate) fn enter(namespace: &File) -> io::Result<()> {
     // SAFETY: setns takes a descriptor, which `namespace` keeps open, and a flag; it changes the
     // calling thread only.
     let result = unsafe { libc::setns(namespace.as_raw_fd(), libc::CLONE_NEWNET) };

@@ -5,10 +5,10 @@ use crate::in_namespace;
 use std::{process::Command, time::Duration};
 
 /// A namespace that goes away with the test.
-struct Namespace(String);
+pub(crate) struct Namespace(String);
 
 impl Namespace {
-    fn new(test: &str) -> Self {
+    pub(crate) fn new(test: &str) -> Self {
         let name = format!("mnlinux-{test}-{}", std::process::id());
         assert!(
             Command::new("ip")
@@ -20,7 +20,14 @@ impl Namespace {
         Self(name)
     }
 
-    fn run<T: Send>(&self, work: impl AsyncFnOnce(Netlink, LinkEvents) -> T + Send) -> T {
+    pub(crate) fn name(&self) -> &str {
+        &self.0
+    }
+
+    pub(crate) fn run<T: Send>(
+        &self,
+        work: impl AsyncFnOnce(Netlink, LinkEvents) -> T + Send,
+    ) -> T {
         in_namespace(&self.0, || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
