@@ -5,16 +5,14 @@
 //! What is measured is everything between Neutron's answer and the first packet: journal, cluster,
 //! agents, kernel.
 
-mod pinger;
-
 use crate::{
     error::BenchError,
+    pinger::Pinger,
     report::{self, Line},
     stats::Summary,
 };
 use clap::Args;
 use lab::{Agent, Cluster, Host, Http, Lab, OpenStack, Plug, Vm};
-use pinger::Pinger;
 use serde_json::{Value, json};
 use std::{
     net::Ipv4Addr,

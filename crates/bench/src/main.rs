@@ -3,7 +3,9 @@
 mod boot;
 mod error;
 mod guard;
+mod members;
 mod network;
+mod pinger;
 mod process;
 mod report;
 mod stats;
@@ -43,7 +45,15 @@ enum Command {
         #[arg(long)]
         json: Option<PathBuf>,
     },
-    /// Both.
+    /// Time and processor time that one more member of a large security group takes.
+    Members {
+        #[command(flatten)]
+        options: members::Options,
+        /// Also write the figures to this file, one JSON object a line
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
+    /// The network and the boot bench.
     All {
         /// Where the figures go, one JSON object a line
         file: PathBuf,
@@ -64,6 +74,9 @@ fn main() -> ExitCode {
         }
         Command::Boot { options, json } => {
             guard::guarded(|| show(&boot::run(&options)?, json.as_deref()))
+        }
+        Command::Members { options, json } => {
+            guard::guarded(|| show(&members::run(&options)?, json.as_deref()))
         }
         Command::All {
             file,
