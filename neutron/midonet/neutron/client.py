@@ -15,6 +15,7 @@ KINDS = {
     "qos_policy": ("qos_policies", "QosPolicy"),
     "network": ("networks", "Network"),
     "subnet": ("subnets", "Subnet"),
+    "address_group": ("address_groups", "AddressGroup"),
     "security_group": ("security_groups", "SecurityGroup"),
     "security_group_rule": ("security_group_rules", "SecurityGroupRule"),
     "router": ("routers", "Router"),

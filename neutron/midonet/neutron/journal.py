@@ -36,6 +36,7 @@ PUT_ORDER = (
     "qos_policy",
     "network",
     "subnet",
+    "address_group",
     "security_group",
     "security_group_rule",
     "router",

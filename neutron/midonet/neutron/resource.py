@@ -21,6 +21,7 @@ READERS = {
     "network": lambda c, i: _core().get_network(c, i),
     "subnet": lambda c, i: _core().get_subnet(c, i),
     "port": lambda c, i: _port(c, i),
+    "address_group": lambda c, i: _core().get_address_group(c, i),
     "security_group": lambda c, i: _security_group(c, i),
     "security_group_rule": lambda c, i: _core().get_security_group_rule(c, i),
     "router": lambda c, i: _l3().get_router(c, i),

@@ -190,6 +190,10 @@ class Maker:
         body = self._filled("security_group_rules", given)
         return self._core.create_security_group_rule(self._context, {"security_group_rule": body})
 
+    def address_group(self, addresses):
+        body = self._filled("address_groups", {"name": "offices", "addresses": addresses})
+        return self._core.create_address_group(self._context, {"address_group": body})
+
     def router(self, **given):
         return self._l3.create_router(self._context, {"router": self._filled("routers", given)})
 

@@ -134,17 +134,47 @@ def test_security_groups_and_rules(make, core, context, rows):
     assert [row for row in rows() if row[1] in ids] == wanted
 
 
-def test_rules_for_address_groups_are_refused(make, core, context):
-    from neutron_lib.callbacks import events
+def test_address_groups_are_journaled_with_each_change(make, core, context, rows):
+    from midonet.neutron import resource
 
-    from midonet.neutron.ml2 import sg_callbacks
+    def changes(action):
+        before = len(rows())
+        action()
+        return rows()[before:]
 
-    payload = events.DBEventPayload(
-        context, resource_id="r", states=({"remote_address_group_id": "a"},)
-    )
-    callbacks = sg_callbacks.SecurityGroupCallbacks()
-    with pytest.raises(exceptions.InvalidInput, match="address_group"):
-        callbacks.rule("security_group_rule", events.PRECOMMIT_CREATE, None, payload)
+    empty = make.address_group([])
+    group = make.address_group(["10.0.0.0/8", "fd00::1/128"])
+    assert rows()[0] == ("address_group", empty["id"], "create")
+    kinds = {operation for _, id_, operation in rows() if id_ == group["id"]}
+    assert kinds == {"create", "update"}
+
+    def body():
+        return resource.read("address_group", group["id"])
+
+    update = ("address_group", group["id"], "update")
+    first = body()
+    assert sorted(first["addresses"]) == ["10.0.0.0/8", "fd00::1/128"]
+    more = {"addresses": ["192.0.2.0/24"]}
+    done = changes(lambda: core.add_addresses(context, group["id"], more))
+    assert set(done) == {update}
+    second = body()
+    assert "192.0.2.0/24" in second["addresses"]
+    assert second["revision_number"] > first["revision_number"]
+    done = changes(lambda: core.remove_addresses(context, group["id"], more))
+    assert set(done) == {update}
+    third = body()
+    assert third["addresses"] == first["addresses"]
+    assert third["revision_number"] >= second["revision_number"]
+    rename = {"address_group": {"name": "new"}}
+    done = changes(lambda: core.update_address_group(context, group["id"], rename))
+    assert set(done) == {update}
+
+    web = make.group()
+    rule = make.rule(web, remote_address_group_id=group["id"])
+    assert rows()[-1] == ("security_group_rule", rule["id"], "create")
+    core.delete_security_group_rule(context, rule["id"])
+    done = changes(lambda: core.delete_address_group(context, group["id"]))
+    assert ("address_group", group["id"], "delete") in done
 
 
 def external(make):

@@ -19,9 +19,3 @@ class UnsupportedDeviceOwner(exceptions.Conflict):
         "Port %(port)s cannot have device_owner '%(owner)s': every MidoNet router is distributed "
         "and highly available, its interfaces are '%(instead)s'."
     )
-
-
-class AddressGroupsUnsupported(exceptions.InvalidInput):
-    """A rule that names an address group."""
-
-    message = "remote_address_group_id is not supported: use remote_ip_prefix or remote_group_id."

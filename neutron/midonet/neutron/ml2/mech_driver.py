@@ -21,7 +21,7 @@ from sqlalchemy import orm
 from midonet.neutron import journal, status
 from midonet.neutron.common import config, exceptions
 from midonet.neutron.common import constants as ours
-from midonet.neutron.ml2 import sg_callbacks
+from midonet.neutron.ml2 import address_groups, sg_callbacks
 from midonet.neutron.services.qos import driver as qos_driver
 from midonet.neutron.services.trunk import driver as trunk_driver
 
@@ -65,6 +65,7 @@ class MidonetMechanismDriver(api.MechanismDriver):
         self._security_groups = sg_callbacks.SecurityGroupCallbacks()
         self._qos = qos_driver.MidonetQosDriver()
         self._trunks = trunk_driver.MidonetTrunkDriver()
+        address_groups.listen()
         registry.subscribe(self._start, resources.PROCESS, events.AFTER_INIT)
 
     @staticmethod

@@ -5,7 +5,6 @@ from neutron.db.models import securitygroup as models
 from neutron_lib.callbacks import events, registry, resources
 
 from midonet.neutron import journal
-from midonet.neutron.common import exceptions
 
 OPERATIONS = {
     events.PRECOMMIT_CREATE: journal.CREATE,
@@ -41,9 +40,7 @@ class SecurityGroupCallbacks:
         resources.SECURITY_GROUP_RULE, [events.PRECOMMIT_CREATE, events.PRECOMMIT_DELETE]
     )
     def rule(self, resource, event, trigger, payload):
-        """Validate and journal a rule; rules are never updated."""
-        if event == events.PRECOMMIT_CREATE and payload.latest_state.get("remote_address_group_id"):
-            raise exceptions.AddressGroupsUnsupported
+        """Journal a rule; rules are never updated."""
         journal.record(
             payload.context, "security_group_rule", payload.resource_id, OPERATIONS[event]
         )
