@@ -7,6 +7,7 @@
 //! | `world` | what is known, under one lock, and how a frame is judged by it |
 //! | `binder`, `bindings`, `plug` | which interface is which port; attaching it |
 //! | `packet_worker`, `flood` | the upcall thread and its frames to other hosts |
+//! | `too_big`, `reassembly` | what is split for a smaller MTU, and put together for a router |
 //! | `advertiser` | unasked router advertisements |
 //! | `local_api`, `metrics` | the socket for `mm-ctl`, `midonet` and Prometheus |
 //! | `state`, `config`, `devices` | the state directory, the configuration, our own interfaces |
@@ -24,9 +25,11 @@ pub mod local_api;
 pub mod metrics;
 pub mod packet_worker;
 pub mod plug;
+pub mod reassembly;
 pub mod run;
 pub mod shared;
 pub mod state;
+pub mod too_big;
 pub mod world;
 
 #[cfg(test)]

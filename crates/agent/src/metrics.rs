@@ -15,6 +15,8 @@ pub struct Metrics {
     upcalls: [AtomicU64; UPCALL_REASONS.len()],
     /// Frames given back to the kernel program after a decision was installed.
     pub again: AtomicU64,
+    /// Frames split for a smaller MTU and given back in parts.
+    pub split: AtomicU64,
     /// Frames the agent answered.
     pub answered: AtomicU64,
     /// Frames the agent delivered itself, each copy counted once.
@@ -74,6 +76,7 @@ impl Metrics {
         );
         for (result, counter) in [
             ("again", &self.again),
+            ("split", &self.split),
             ("answered", &self.answered),
             ("copies", &self.copies),
             ("cut", &self.cut),

@@ -62,6 +62,7 @@ impl<M: Maps> PacketWorker<M> {
         let outcome = self.shared.world().decide(upcall);
         match outcome {
             Outcome::Again => self.again(upcall),
+            Outcome::Split(frames) => self.split(upcall, &frames),
             Outcome::Answer(frames) => self.answer(upcall, &frames),
             Outcome::Deliver { taps, remote } => self.deliver(upcall, &taps, &remote),
             Outcome::Dropped(_) => {}
@@ -80,6 +81,19 @@ impl<M: Maps> PacketWorker<M> {
                 mark,
                 bytes,
                 gso_size: upcall.header.gso_size,
+            });
+        }
+    }
+
+    /// The kernel program takes the parts of the frame.
+    fn split(&mut self, upcall: &Upcall<'_>, frames: &[Vec<u8>]) {
+        count(&self.shared.metrics.split);
+        for bytes in frames {
+            let mark = MARK_FROM_PORT | upcall.header.key.in_port & MARK_IFINDEX;
+            self.inject(Outgoing {
+                mark,
+                bytes,
+                gso_size: 0,
             });
         }
     }

@@ -4,9 +4,14 @@
 //! installed under the same lock that a topology change takes, so a decision can never be installed
 //! after the change that would have removed it.
 
-use crate::{plug::Plugged, state::Saved};
+use crate::{
+    plug::Plugged,
+    reassembly::{Added, Reassembly},
+    state::Saved,
+    too_big::split,
+};
 use datapath::{Maps, MapsError, Place, Places, Table, compile};
-use flow::{Decision, DropReason, Verdict};
+use flow::{Decision, DropReason, FlowKey, Verdict};
 use sim::{Ingress, Packet};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -28,6 +33,7 @@ pub struct World<M> {
     ports: HashMap<PortId, u32>,
     networks: HashMap<TunnelKey, BridgeId>,
     drops: BTreeMap<(u32, DropReason), Dropped>,
+    reassembly: Reassembly,
 }
 
 /// The decision table exists only once there is a topology to decide by; until then the decisions
@@ -53,6 +59,8 @@ pub struct Dropped {
 pub enum Outcome {
     /// A decision for it is installed: let the kernel program take it again.
     Again,
+    /// Likewise, but these frames, which it has been split into.
+    Split(Vec<Vec<u8>>),
     /// Send these to the port it came from.
     Answer(Vec<Vec<u8>>),
     /// Send copies to these taps, and by tunnel with these keys to these hosts.
@@ -81,6 +89,7 @@ impl<M: Maps> World<M> {
         Self {
             host,
             instance: None,
+            dhcp_options: vec![],
             revision: 0,
             snapshot: Arc::default(),
             decisions: Decisions::Waiting(Some(maps)),
@@ -88,6 +97,7 @@ impl<M: Maps> World<M> {
             ports: HashMap::new(),
             networks: HashMap::new(),
             drops: BTreeMap::new(),
+            reassembly: Reassembly::default(),
         }
     }
 
@@ -173,6 +183,7 @@ impl<M: Maps> World<M> {
             return Ok(());
         };
         self.drops.retain(|(tap, _), _| *tap != ifindex);
+        self.reassembly.forget(ifindex);
         if self.ports.get(&before.port) == Some(&ifindex) {
             self.ports.remove(&before.port);
         }
@@ -235,6 +246,10 @@ impl<M: Maps> World<M> {
             Verdict::Answer(frames) => Outcome::Answer(frames),
             Verdict::Drop { reason, cause } => self.dropped(upcall, reason, cause),
             Verdict::Refuse {
+                reason: DropReason::RouterFragment,
+                ..
+            } => self.collect(upcall, ingress),
+            Verdict::Refuse {
                 reason,
                 cause,
                 answer,
@@ -243,6 +258,12 @@ impl<M: Maps> World<M> {
                 answer.map_or(dropped, |frame| Outcome::Answer(vec![frame]))
             }
             Verdict::Flood { ports } => self.flood(ingress, &ports),
+            Verdict::Forward { mtu, .. }
+                if matches!(header.why, bpf_abi::WHY_MISS | bpf_abi::WHY_MTU)
+                    && let Some(frames) = split(upcall.bytes, header.gso_size, mtu) =>
+            {
+                Outcome::Split(frames)
+            }
             Verdict::Forward { .. } if cached => Outcome::Again,
             // The kernel program sends such frames up whatever was decided for their class, so they
             // would come up for ever: those for the agent are delivered by it, and one that was too
@@ -253,6 +274,38 @@ impl<M: Maps> World<M> {
                 _ if rewrite.hops > 0 => self.dropped(upcall, DropReason::RouterAddress, None),
                 _ => self.deliver(upcall, port),
             },
+        }
+    }
+
+    /// A fragment of what a router answers itself: the simulation sees the packet once it is whole.
+    fn collect(&mut self, upcall: &Upcall<'_>, ingress: Ingress) -> Outcome {
+        let header = &upcall.header;
+        let tap = header.key.in_port;
+        let (added, lost) = self.reassembly.add(tap, upcall.bytes, header.time_ns);
+        for lost in lost {
+            let count = self.drops.entry((lost.tap, DropReason::RouterFragment));
+            let count = count.or_default();
+            count.packets += lost.frames;
+            count.bytes += lost.bytes;
+        }
+        let frame = match added {
+            Added::Kept => return Outcome::Answer(Vec::new()),
+            Added::Refused => return self.dropped(upcall, DropReason::RouterFragment, None),
+            Added::Whole(frame) => frame,
+        };
+        let key = FlowKey {
+            flags: header.key.flags & !bpf_abi::FLAG_FRAGMENT,
+            ..header.key
+        };
+        let packet = Packet {
+            key,
+            frame: &frame,
+            gso_size: 0,
+        };
+        match simulate(&self.snapshot, ingress, &packet).map(|d| d.verdict) {
+            Some(Verdict::Answer(frames)) => Outcome::Answer(frames),
+            Some(Verdict::Refuse { reason, cause, .. }) => self.dropped(upcall, reason, cause),
+            _ => self.dropped(upcall, DropReason::RouterFragment, None),
         }
     }
 
