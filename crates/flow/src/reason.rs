@@ -95,6 +95,10 @@ reasons! {
     TableFull = 34, "table_full";
     /// An outer source address that is not the underlay address of a known host.
     TunnelSource = 35, "tunnel_source";
+    /// A DHCP message that comes through a relay; a network's own server is on its link.
+    DhcpRelayed = 42, "dhcp_relayed";
+    /// The next hop is nobody's fixed address; who has it is being asked.
+    NeighborUnresolved = 38, "neighbor_unresolved";
     /// To a destination in a blackhole route.
     BlackholeRoute = 47, "blackhole_route";
     /// To a destination in a reject route; the sender is told.
@@ -106,4 +110,6 @@ reasons! {
     MetadataOff = 44, "metadata_off";
     /// From the metadata service to a port that is no longer there, or not what the service answers.
     MetadataUnknown = 45, "metadata_unknown";
+    /// The queue of a port's bandwidth limit is full.
+    RateLimit = 51, "rate_limit";
 }

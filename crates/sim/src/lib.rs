@@ -10,10 +10,12 @@
 //! | `port.rs` | the port a frame comes in at, and the one it leaves by |
 //! | `spoof.rs` | a VM speaks for itself only |
 //! | `group.rs` | security groups, replies |
+//! | `qos.rs` | marks |
 //! | `bridge.rs` | delivery by MAC, floods |
 //! | `router.rs`, `route.rs` | routers and their tables |
 //! | `arp.rs`, `nd.rs`, `ra.rs`, `dhcp4.rs`, `dhcp6.rs` | answers from the topology |
 //! | `metadata.rs` | what is for the metadata service of the host |
+//! | `station.rs` | who is behind a port |
 //! | `icmp_error.rs`, `echo.rs` | what routers say |
 //! | `look.rs` | the recorder |
 #![forbid(unsafe_code)]
@@ -31,18 +33,21 @@ mod metadata;
 mod nd;
 mod pipeline;
 mod port;
+mod qos;
 mod ra;
 mod route;
 mod router;
 mod spoof;
+mod station;
 mod step;
 pub mod testing;
 
 use bpf_abi::FlowKey;
 use flow::Decision;
 pub use metadata::{METADATA_MAC, METADATA_PORT, METADATA_V4, METADATA_V6};
-pub use ra::advertise;
+pub use ra::{ADVERTISERS_MAX, Advertisement, advertisements, farewells};
 pub use router::DEVICES_MAX;
+pub use station::{is_announcement, question, stations_of};
 pub use step::{Device, DeviceKind, Step};
 use topology::{BridgeId, PortId, Snapshot};
 

@@ -75,6 +75,7 @@ impl<'a> Sim<'a> {
             let step = || Step::port(port, format!("larger than the MTU of {} bytes", path.mtu));
             return Err(self.refuse(DropReason::TooBig, id.0, None, step));
         }
+        let rewrite = self.marked(path.ingress, rewrite);
         self.look
             .step(|| Step::port(port, format!("delivered on host {host}")));
         Ok(Verdict::Forward {

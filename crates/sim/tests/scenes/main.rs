@@ -8,6 +8,7 @@ mod floods;
 mod groups;
 mod hostile;
 mod nd;
+mod qos;
 mod ra;
 mod routing;
 mod spoof;
