@@ -2,48 +2,107 @@
 //!
 //! A port is this host's when Neutron bound it here or `mm-ctl` said so. Its interface is the one
 //! that `mm-ctl` named, else the one in its binding profile, else the tap that Nova names after it.
+//! A sub-port of a trunk is a VLAN of its parent's interface.
 
-use crate::{plug::Plugged, state::Bindings};
+use crate::{
+    plug::{Plugged, Vlan},
+    state::Bindings,
+};
+use bpf_abi::PORT_VIRTUAL;
 use linux::Link;
-use std::collections::BTreeMap;
-use topology::{Link as PortLink, Port, Snapshot};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+use topology::{Link as PortLink, Port, Snapshot, TunnelKey};
 
-/// The taps that should be attached, by ifindex.
+/// Where on this host a port is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Interface {
+    /// Name of the interface.
+    pub name: String,
+    /// The VLAN on it, if the port is a sub-port.
+    pub vlan: Option<u16>,
+}
+
+impl fmt::Display for Interface {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.name)?;
+        self.vlan.map_or(Ok(()), |vlan| write!(f, ".{vlan}"))
+    }
+}
+
+/// What should be attached: taps by ifindex, and after them sub-ports by their numbers.
 ///
-/// When two ports claim one interface the lower id gets it: somebody made a mistake, and which one
-/// wins must not change from one moment to the next.
+/// When two ports claim one interface, or one VLAN of it, the lower id gets it: somebody made a
+/// mistake, and which one wins must not change from one moment to the next.
 pub fn wanted(
     snapshot: &Snapshot,
     host: &str,
     explicit: &Bindings,
     links: &BTreeMap<u32, Link>,
 ) -> BTreeMap<u32, Plugged> {
-    let by_name: BTreeMap<&str, &Link> = links.values().map(|l| (l.name.as_str(), l)).collect();
-    let mut wanted = BTreeMap::new();
+    let by_name: BTreeMap<&str, u32> = links.values().map(|l| (l.name.as_str(), l.index)).collect();
+    let (mut wanted, mut taken) = (BTreeMap::new(), BTreeSet::new());
     for port in snapshot.ports() {
-        let Some(name) = interface(port, host, explicit) else {
+        let Some(interface) = interface(snapshot, port, host, explicit) else {
             continue;
         };
-        let Some(link) = by_name.get(name.as_str()) else {
+        let Some(&tap) = by_name.get(interface.name.as_str()) else {
             continue;
         };
         let Some(bridge) = port.bridge.and_then(|id| snapshot.bridge(id)) else {
             continue;
         };
+        if !taken.insert((tap, interface.vlan)) {
+            continue;
+        }
+        let number = interface.vlan.map_or(tap, |_| subport_number(port.key));
         let plugged = Plugged {
             port: port.id,
-            name,
+            name: interface.to_string(),
+            vlan: interface.vlan.map(|id| Vlan { tap, id }),
             key: port.key,
             flood_key: bridge.flood_key,
             mtu: u32::from(bridge.mtu),
         };
-        wanted.entry(link.index).or_insert(plugged);
+        wanted.insert(number, plugged);
     }
     wanted
 }
 
-/// Name of the interface a port should have on this host, if it is this host's.
-pub fn interface(port: &Port, host: &str, explicit: &Bindings) -> Option<String> {
+/// What the kernel program calls a sub-port. Its tunnel key is as lasting as the port, and no other
+/// port's.
+fn subport_number(key: TunnelKey) -> u32 {
+    PORT_VIRTUAL | key
+}
+
+/// Where a port should be on this host, if it is this host's: on an interface of its own, or as a
+/// sub-port on that of its parent.
+pub fn interface(
+    snapshot: &Snapshot,
+    port: &Port,
+    host: &str,
+    explicit: &Bindings,
+) -> Option<Interface> {
+    let (trunk, own) = (port.trunk(), own_interface(port, host, explicit)?);
+    let Some(trunk) = trunk.filter(|_| !explicit.contains_key(&port.id)) else {
+        return Some(Interface {
+            name: own,
+            vlan: None,
+        });
+    };
+    let parent = snapshot.port(trunk.parent);
+    let name = parent.and_then(|parent| own_interface(parent, host, explicit));
+    Some(Interface {
+        // without its parent it will find no interface, and that is what there is to tell
+        name: name.unwrap_or_else(|| trunk.parent.tap_name()),
+        vlan: Some(trunk.vlan),
+    })
+}
+
+/// Name of the interface that is all a port's, if the port is this host's.
+fn own_interface(port: &Port, host: &str, explicit: &Bindings) -> Option<String> {
     if let Some(name) = explicit.get(&port.id) {
         return Some(name.clone());
     }
@@ -51,6 +110,7 @@ pub fn interface(port: &Port, host: &str, explicit: &Bindings) -> Option<String>
         PortLink::Host {
             host: bound,
             interface,
+            ..
         } if bound == host => Some(interface.clone().unwrap_or_else(|| port.tap_name())),
         _ => None,
     }
@@ -93,6 +153,7 @@ mod tests {
         here.link = PortLink::Host {
             host: "h1".into(),
             interface: profile,
+            trunk: None,
         };
         let taps = [
             link(5, &here.tap_name()),
@@ -112,6 +173,40 @@ mod tests {
         let explicit = Bindings::from([(here.id, "tap-x".into()), (there.id, "tap-y".into())]);
         let both = [(7, here.id.to_string()), (8, there.id.to_string())];
         assert_eq!(names(&snapshot, &explicit, &taps), both);
+    }
+
+    #[test]
+    fn a_sub_port_is_a_vlan_of_its_parents_interface() {
+        let (parent, mut sub, mut rival) = (port(1, "h1"), port(2, "h1"), port(3, "h1"));
+        let trunk = |vlan| PortLink::Host {
+            host: "h1".into(),
+            interface: None,
+            trunk: Some(topology::Trunk {
+                parent: parent.id,
+                vlan,
+            }),
+        };
+        (sub.link, rival.link) = (trunk(100), trunk(100));
+        let objects = |rival: &Port| {
+            let ports = [parent.clone(), sub.clone(), rival.clone()].map(Object::Port);
+            Snapshot::of([Object::Bridge(bridge())].into_iter().chain(ports))
+        };
+        let tap = link(5, &parent.tap_name());
+        let links = BTreeMap::from([(5, tap)]);
+        let none = Bindings::new();
+        let first = wanted(&objects(&rival), "h1", &none, &links);
+        assert_eq!(
+            first.keys().copied().collect::<Vec<_>>(),
+            [5, subport_number(sub.key)]
+        );
+        let plugged = &first[&(subport_number(sub.key))];
+        assert_eq!(plugged.vlan, Some(Vlan { tap: 5, id: 100 }));
+        assert_eq!(plugged.name, format!("{}.100", parent.tap_name()));
+
+        rival.link = trunk(101);
+        assert_eq!(wanted(&objects(&rival), "h1", &none, &links).len(), 3);
+        let moved = Bindings::from([(parent.id, "eth7".to_owned())]);
+        assert!(wanted(&objects(&rival), "h1", &moved, &links).is_empty());
     }
 
     #[test]

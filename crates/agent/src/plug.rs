@@ -9,13 +9,15 @@ use std::{
 };
 use topology::{PortId, Snapshot, TunnelKey};
 
-/// A tap that is a port.
+/// What is a port: a tap, or a VLAN of the tap of another port.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plugged {
     /// The port.
     pub port: PortId,
-    /// Name of the tap.
+    /// Name of the tap, with the VLAN of a sub-port after it.
     pub name: String,
+    /// The VLAN of a sub-port.
+    pub vlan: Option<Vlan>,
     /// Tunnel key of the port.
     pub key: TunnelKey,
     /// Flood key of its network.
@@ -24,12 +26,29 @@ pub struct Plugged {
     pub mtu: u32,
 }
 
-/// Attaches the kernel program to taps.
+/// A VLAN of a tap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Vlan {
+    /// ifindex of the tap.
+    pub tap: u32,
+    /// VLAN id.
+    pub id: u16,
+}
+
+impl Plugged {
+    /// ifindex of the tap whose frames these are; `number` is what the kernel program calls it.
+    pub fn tap(&self, number: u32) -> u32 {
+        self.vlan.map_or(number, |vlan| vlan.tap)
+    }
+}
+
+/// Attaches the kernel program to taps and tells it of their VLANs. Each is known to it by a number:
+/// a tap by its ifindex, a VLAN by one that no interface has.
 pub trait Attach {
-    /// Takes frames from this tap.
-    fn attach(&mut self, ifindex: u32) -> Result<(), AttachError>;
-    /// Lets it go; a tap that is gone is fine.
-    fn detach(&mut self, ifindex: u32) -> Result<(), AttachError>;
+    /// Takes frames from it.
+    fn attach(&mut self, number: u32, vlan: Option<Vlan>) -> Result<(), AttachError>;
+    /// Lets it go; one that is gone is fine.
+    fn detach(&mut self, number: u32) -> Result<(), AttachError>;
 }
 
 /// The real one: a loaded program and the upcalls a second each tap may make.
@@ -41,12 +60,15 @@ pub struct Taps {
 }
 
 impl Attach for Taps {
-    fn attach(&mut self, ifindex: u32) -> Result<(), AttachError> {
-        self.datapath.attach_port(ifindex, self.rate)
+    fn attach(&mut self, number: u32, vlan: Option<Vlan>) -> Result<(), AttachError> {
+        match vlan {
+            None => self.datapath.attach_port(number, self.rate),
+            Some(vlan) => self.datapath.set_subport(number, vlan.tap, vlan.id),
+        }
     }
 
-    fn detach(&mut self, ifindex: u32) -> Result<(), AttachError> {
-        self.datapath.detach_port(ifindex)
+    fn detach(&mut self, number: u32) -> Result<(), AttachError> {
+        self.datapath.detach_port(number)
     }
 }
 
@@ -80,9 +102,11 @@ impl<A: Attach, M: Maps> Plugger<A, M> {
             self.detach(ifindex, current.get(&ifindex))?;
         }
         self.left.clear();
-        for (ifindex, plugged) in wanted {
-            if current.get(ifindex) != Some(plugged) {
-                self.attach(*ifindex, plugged, current.contains_key(ifindex))?;
+        for (number, plugged) in wanted {
+            let before = current.get(number);
+            if before != Some(plugged) {
+                let again = before.is_some_and(|before| before.vlan == plugged.vlan);
+                self.attach(*number, plugged, again)?;
             }
         }
         let mut world = self.shared.world();
@@ -97,7 +121,7 @@ impl<A: Attach, M: Maps> Plugger<A, M> {
         if again {
             return Ok(());
         }
-        match self.device.attach(tap) {
+        match self.device.attach(tap, plugged.vlan) {
             Ok(()) => tracing::info!(port = %plugged.port, interface = plugged.name, "attached"),
             Err(error) => {
                 let port = plugged.port;
@@ -126,9 +150,11 @@ pub fn ports_up(
     taps: &BTreeMap<u32, Plugged>,
     links: &BTreeMap<u32, Link>,
 ) -> BTreeSet<PortId> {
-    let up = taps
-        .iter()
-        .filter(|(ifindex, _)| links.get(ifindex).is_some_and(|link| link.up));
+    let up = taps.iter().filter(|(number, plugged)| {
+        links
+            .get(&plugged.tap(**number))
+            .is_some_and(|link| link.up)
+    });
     let ports = up.filter_map(|(_, plugged)| snapshot.port(plugged.port));
     ports
         .filter(|port| port.admin_up && port.host() == Some(host))

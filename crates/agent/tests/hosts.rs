@@ -59,6 +59,7 @@ impl Topology {
             let link = Link::Host {
                 host: host.into(),
                 interface,
+                trunk: None,
             };
             world.change_port(port, |port| port.link = link);
             vms.push(port);

@@ -22,6 +22,7 @@ mod process;
 mod programs;
 mod raw;
 mod slot;
+mod vlan;
 mod vm;
 mod wait;
 mod world;

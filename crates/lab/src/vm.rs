@@ -3,6 +3,7 @@
 use crate::{
     Echo, Host, LabError, Lease, Netns, RawSocket, Stream, dhcp,
     probe::{self, Probe},
+    vlan::Tags,
     wait::within,
     world::Shared,
 };
@@ -44,44 +45,73 @@ pub struct Vm {
     shared: Arc<Shared>,
     name: String,
     netns: Netns,
-    host: Netns,
     plug: Plug,
+    /// Where the other end of its cable is, and what that is called: the tap on its host.
+    outside: Netns,
+    cable: String,
+    /// What makes the cable a VLAN of another VM's.
+    _tags: Option<Tags>,
 }
 
 impl Vm {
     pub(crate) fn create(host: &Host, name: &str, plug: Plug) -> Result<Self, LabError> {
-        let netns = Netns::create(&format!("{}{name}", host.shared.slot.prefix()))?;
-        // an address made from the MAC is what Neutron expects, and hosts need not wait to ask
-        netns.sysctl("ipv6/conf/default/use_tempaddr", "0")?;
-        netns.sysctl("ipv6/conf/default/router_solicitation_delay", "0")?;
-        let vm = Self {
-            shared: Arc::clone(&host.shared),
-            name: name.to_owned(),
-            netns,
-            host: host.netns().clone(),
-            plug,
-        };
+        let vm = Self::boot(&host.shared, name, host.netns(), plug.tap(), plug)?;
         vm.plug()?;
         Ok(vm)
     }
 
+    /// A VLAN of the interface, for a sub-port of a trunk: as if it were a VM of its own with that
+    /// as its interface, so that everything a VM can do can be done on it.
+    pub fn vlan(&self, name: &str, id: u16, plug: Plug) -> Result<Self, LabError> {
+        let device = format!("vlan{id}");
+        let mut vlan = Self::boot(&self.shared, name, &self.netns, device.clone(), plug)?;
+        // the end that is outside only passes frames on: it must not speak for itself
+        self.netns.sysctl("ipv6/conf/default/disable_ipv6", "1")?;
+        vlan.plug()?;
+        self.netns.sysctl("ipv6/conf/default/disable_ipv6", "0")?;
+        vlan._tags = Some(Tags::attach(&self.netns, INTERFACE, &device, id)?);
+        Ok(vlan)
+    }
+
+    fn boot(
+        shared: &Arc<Shared>,
+        name: &str,
+        outside: &Netns,
+        cable: String,
+        plug: Plug,
+    ) -> Result<Self, LabError> {
+        let netns = Netns::create(&format!("{}{name}", shared.slot.prefix()))?;
+        // an address made from the MAC is what Neutron expects, and hosts need not wait to ask
+        netns.sysctl("ipv6/conf/default/use_tempaddr", "0")?;
+        netns.sysctl("ipv6/conf/default/router_solicitation_delay", "0")?;
+        Ok(Self {
+            shared: Arc::clone(shared),
+            name: name.to_owned(),
+            netns,
+            plug,
+            outside: outside.clone(),
+            cable,
+            _tags: None,
+        })
+    }
+
     /// Makes the tap and starts the interface inside, as Nova and the VM's boot would.
     pub fn plug(&self) -> Result<(), LabError> {
-        let (tap, mac) = (self.plug.tap(), &self.plug.mac);
-        let (host, vm) = (self.host.name(), self.netns.name());
+        let (tap, mac) = (&self.cable, &self.plug.mac);
+        let (host, vm) = (self.outside.name(), self.netns.name());
         crate::programs::ip(&format!(
             "link add name {tap} netns {host} type veth \
              peer name {INTERFACE} address {mac} netns {vm}"
         ))?;
         // the tap first: a VM boots when its tap is there
-        self.host.ip(&format!("link set {tap} up"))?;
+        self.outside.ip(&format!("link set {tap} up"))?;
         self.netns.ip(&format!("link set {INTERFACE} up")).map(drop)
     }
 
     /// Removes the tap; the VM loses its interface.
     pub fn unplug(&self) -> Result<(), LabError> {
-        self.host
-            .ip(&format!("link del {}", self.plug.tap()))
+        self.outside
+            .ip(&format!("link del {}", self.cable))
             .map(drop)
     }
 

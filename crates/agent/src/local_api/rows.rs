@@ -16,7 +16,9 @@ pub fn status<M: Maps>(shared: &Shared<M>, host: HostId) -> Result<api::agent::S
     let (cluster, bindings) = (shared.cluster(), shared.bindings());
     let ports_up = shared.up.borrow().len();
     let world = shared.world();
-    let bound = |port: &&std::sync::Arc<Port>| interface(port, world.host(), &bindings).is_some();
+    let bound = |port: &&std::sync::Arc<Port>| {
+        interface(world.snapshot(), port, world.host(), &bindings).is_some()
+    };
     Ok(api::agent::Status {
         host: host.0,
         name: world.host().to_owned(),
@@ -45,9 +47,9 @@ pub fn ports<M: Maps>(shared: &Shared<M>) -> Result<Vec<api::agent::Port>, MapsE
         None => BTreeMap::new(),
     };
     let known = world.snapshot().ports().filter_map(|port| {
-        let name = interface(port, world.host(), &bindings)?;
+        let interface = interface(world.snapshot(), port, world.host(), &bindings)?;
         let ifindex = world.tap_of(port.id);
-        let why = (!up.contains(&port.id)).then(|| why_down(&world, port, &name, &links));
+        let why = (!up.contains(&port.id)).then(|| why_down(&world, port, &interface.name, &links));
         Some(api::agent::Port {
             network: port.bridge.map(|b| b.0),
             ifindex,
@@ -57,7 +59,7 @@ pub fn ports<M: Maps>(shared: &Shared<M>) -> Result<Vec<api::agent::Port>, MapsE
             upcalls: ifindex
                 .and_then(|tap| counters.get(&tap))
                 .map_or(0, |count| count.upcalls),
-            ..unknown(port.id, name)
+            ..unknown(port.id, interface.to_string())
         })
     });
     Ok(known.chain(unknown_ports(&world, &bindings)).collect())

@@ -56,6 +56,7 @@ impl Bench {
             .unwrap();
         let name = port(1, "h1").tap_name();
         let plugged = Plugged {
+            vlan: None,
             port: port(1, "h1").id,
             name,
             key: 1,

@@ -13,17 +13,17 @@ use uuid::Uuid;
 
 #[derive(Default)]
 struct Remembers {
-    attached: BTreeSet<u32>,
+    attached: BTreeMap<u32, Option<Vlan>>,
     refuses: BTreeSet<u32>,
 }
 
 impl Attach for Remembers {
-    fn attach(&mut self, ifindex: u32) -> Result<(), AttachError> {
+    fn attach(&mut self, ifindex: u32, vlan: Option<Vlan>) -> Result<(), AttachError> {
         if self.refuses.contains(&ifindex) {
             let source = std::io::Error::from(std::io::ErrorKind::NotFound);
             return Err(AttachError::NoDevice { ifindex, source });
         }
-        self.attached.insert(ifindex);
+        self.attached.insert(ifindex, vlan);
         Ok(())
     }
 
@@ -84,7 +84,7 @@ impl Bench {
     }
 
     fn attached(&self) -> Vec<u32> {
-        self.plugger.device.attached.iter().copied().collect()
+        self.plugger.device.attached.keys().copied().collect()
     }
 }
 
@@ -130,7 +130,7 @@ fn a_changed_key_is_announced_without_attaching_again() {
 #[test]
 fn what_an_earlier_process_left_is_taken_over_or_let_go() {
     let mut bench = Bench::new([5, 6]);
-    bench.plugger.device.attached.extend([5, 6]);
+    bench.plugger.device.attached.extend([(5, None), (6, None)]);
     let port = port(1, "h1");
     bench.put([Object::Bridge(bridge()), Object::Port(port.clone())]);
     bench.settle(&[link(5, &port.tap_name()), link(6, "tap-other")]);
@@ -156,4 +156,58 @@ fn a_tap_that_refuses_is_tried_again_and_not_up_before() {
     assert_eq!(up(&bench, &links), BTreeSet::from([port.id]));
     let down = BTreeMap::from([(5, Link { up: false, ..tap })]);
     assert!(up(&bench, &down).is_empty());
+}
+
+#[test]
+fn a_sub_port_comes_and_goes_without_its_parent_and_follows_its_tap() {
+    let mut bench = Bench::new([]);
+    let (parent, mut sub) = (port(1, "h1"), port(2, "h1"));
+    let number = bpf_abi::PORT_VIRTUAL | sub.key;
+    let trunk = |vlan| topology::Link::Host {
+        host: "h1".into(),
+        interface: None,
+        trunk: Some(topology::Trunk {
+            parent: parent.id,
+            vlan,
+        }),
+    };
+    sub.link = trunk(100);
+    bench.put([
+        Object::Bridge(bridge()),
+        Object::Port(parent.clone()),
+        Object::Port(sub.clone()),
+    ]);
+    let tap = link(5, &parent.tap_name());
+    bench.settle(std::slice::from_ref(&tap));
+    let on = |tap, id| BTreeMap::from([(tap, None), (number, Some(Vlan { tap, id }))]);
+    assert_eq!(bench.plugger.device.attached, on(5, 100));
+    assert_eq!(bench.tunnels(), [(1, 5), (2, number), (1000, 0)]);
+
+    // its state is that of the interface it is on
+    let up = |bench: &Bench, tap: &Link| {
+        let world = bench.plugger.shared.world();
+        let links = BTreeMap::from([(tap.index, tap.clone())]);
+        ports_up(world.snapshot(), "h1", world.taps(), &links)
+    };
+    assert_eq!(up(&bench, &tap), BTreeSet::from([parent.id, sub.id]));
+    let down = Link {
+        up: false,
+        ..tap.clone()
+    };
+    assert!(up(&bench, &down).is_empty());
+
+    // another VLAN, another tap
+    sub.link = trunk(101);
+    bench.put([Object::Port(sub.clone())]);
+    bench.settle(&[tap]);
+    assert_eq!(bench.plugger.device.attached, on(5, 101));
+    bench.settle(&[link(6, &parent.tap_name())]);
+    assert_eq!(bench.plugger.device.attached, on(6, 101));
+
+    // out of the trunk
+    sub.link = topology::Link::None;
+    bench.put([Object::Port(sub)]);
+    bench.settle(&[link(6, &parent.tap_name())]);
+    assert_eq!(bench.attached(), [6]);
+    assert_eq!(bench.tunnels(), [(1, 6), (1000, 0)]);
 }

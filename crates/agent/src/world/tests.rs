@@ -52,6 +52,7 @@ impl Bench {
         let key = self.world.snapshot().port(port).unwrap().key;
         let name = format!("tap{ifindex}");
         let plugged = Plugged {
+            vlan: None,
             port,
             name,
             key,
@@ -162,6 +163,7 @@ fn a_port_that_moves_is_reached_where_it_is() {
     let link = topology::Link::Host {
         host: "host2".into(),
         interface: None,
+        trunk: None,
     };
     let b = bench.b;
     bench.made.change_port(b, |port| port.link = link);

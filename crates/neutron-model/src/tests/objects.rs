@@ -177,6 +177,33 @@ fn the_interface_name_of_the_profile_counts() {
 }
 
 #[test]
+fn a_sub_port_is_a_vlan_of_its_parent() {
+    let mut state = town();
+    create(&mut state, Kind::Port, port(20, json!({}))).unwrap();
+    let place = |vlan: u16| {
+        json!({
+            "device_owner": "trunk:subport", "binding:host_id": "h1",
+            "binding:profile": {"parent_name": id(20), "tag": vlan},
+        })
+    };
+    create(&mut state, Kind::Port, port(21, place(100))).unwrap();
+    let sub_port = port_of(&state, 21).unwrap();
+    let trunk = topology::Trunk {
+        parent: PortId(id(20)),
+        vlan: 100,
+    };
+    assert_eq!(
+        (sub_port.trunk(), sub_port.host()),
+        (Some(trunk), Some("h1"))
+    );
+    assert!(sub_port.security.is_some());
+    // while two sub-ports swap their VLANs, for a moment both have one
+    create(&mut state, Kind::Port, port(22, place(100))).unwrap();
+    update(&mut state, Kind::Port, port(21, json!({}))).unwrap();
+    assert_eq!(port_of(&state, 21).unwrap().link, Link::None);
+}
+
+#[test]
 fn router_interfaces_come_by_port_or_by_request_and_go() {
     let mut state = town();
     create(

@@ -334,3 +334,28 @@ fn what_is_not_there_cannot_be_updated_but_deleted() {
         assert_eq!(delete(&mut state, kind, 99), Ok(vec![]));
     }
 }
+
+#[test]
+fn a_sub_port_has_a_parent_and_a_vlan_that_can_be() {
+    let cases = [
+        (json!({"parent_name": id(7)}), "binding:profile.tag"),
+        (json!({"tag": 100}), "binding:profile.parent_name"),
+        (
+            json!({"parent_name": id(7), "tag": 0}),
+            "binding:profile.tag",
+        ),
+        (
+            json!({"parent_name": id(7), "tag": 4095}),
+            "binding:profile.tag",
+        ),
+        (
+            json!({"parent_name": id(20), "tag": 1}),
+            "binding:profile.parent_name",
+        ),
+    ];
+    for (profile, wanted) in cases {
+        let mut state = town();
+        let body = port(20, json!({"binding:profile": profile}));
+        assert_eq!(property(refused(&mut state, new(Kind::Port, body))), wanted);
+    }
+}
