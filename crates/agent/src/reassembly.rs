@@ -157,7 +157,10 @@ impl Partial {
         let before = self.parts.range(..end).next_back();
         let overlaps = before.is_some_and(|(at, p)| at + p.len() > start);
         let beyond = self.total.is_some_and(|total| end > total);
-        let last_end = self.parts.last_key_value().map_or(0, |(at, p)| at + p.len());
+        let last_end = self
+            .parts
+            .last_key_value()
+            .map_or(0, |(at, p)| at + p.len());
         let ends_twice = part.last && (self.total.is_some() || last_end > end);
         if overlaps || beyond || ends_twice || self.parts.len() >= FRAGMENTS_MAX {
             return false;
@@ -287,7 +290,10 @@ mod tests {
                 for part in before {
                     assert_eq!(held.add(1, part, NOW), (Added::Kept, vec![]));
                 }
-                assert_eq!(held.add(1, last, NOW), (Added::Whole(whole.clone()), vec![]));
+                assert_eq!(
+                    held.add(1, last, NOW),
+                    (Added::Whole(whole.clone()), vec![])
+                );
                 assert!(held.packets.is_empty());
             }
         }

@@ -13,6 +13,7 @@ mod ra;
 mod routing;
 mod spoof;
 mod traces;
+mod ways;
 
 use bpf_abi::{FlowKey, STATE_FORWARD, STATE_REPLY};
 use flow::{Decision, DropReason, Verdict};

@@ -66,10 +66,8 @@ fn two_routers() -> (Town, Vm, [PortId; 2]) {
         .collect();
     let back = [("10.0.0.0/24", "10.0.1.1"), ("fd00::/64", "fd00:1::1")];
     let routes = |all: [(&str, &str); 2]| {
-        let route = |(net, next): (&str, &str)| Route {
-            destination: net.parse().unwrap(),
-            nexthop: next.parse().unwrap(),
-        };
+        let route =
+            |(net, next): (&str, &str)| Route::via(net.parse().unwrap(), next.parse().unwrap());
         all.map(route).to_vec()
     };
     let second = town.world.router(routes(back));
@@ -368,10 +366,7 @@ fn routers_answer_nothing_else() {
 #[test]
 fn the_longest_prefix_wins_and_dead_routes_do_not_count() {
     let (mut town, d, [transit, _]) = two_routers();
-    let route = |net: &str, next: &str| Route {
-        destination: net.parse().unwrap(),
-        nexthop: ip(next),
-    };
+    let route = |net: &str, next: &str| Route::via(net.parse().unwrap(), ip(next));
     change_router(&mut town, |r| {
         r.routes = vec![
             route("0.0.0.0/0", "10.0.1.10"),
@@ -433,10 +428,8 @@ fn take_down(town: &mut Town, id: BridgeId) {
 fn a_loop_between_routers_ends() {
     let (mut town, d, _) = two_routers();
     let to = |next: &str| {
-        vec![Route {
-            destination: "0.0.0.0/0".parse().unwrap(),
-            nexthop: next.parse().unwrap(),
-        }]
+        let all = "0.0.0.0/0".parse().unwrap();
+        vec![Route::via(all, next.parse().unwrap())]
     };
     change_router(&mut town, |r| r.routes = to("10.0.1.2"));
     for object in &mut town.world.objects {
