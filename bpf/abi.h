@@ -5,7 +5,7 @@
 
 #include <linux/types.h>
 
-#define ABI 2
+#define ABI 3
 
 enum state { STATE_FORWARD = 0, STATE_REPLY = 1 };
 
@@ -93,6 +93,9 @@ enum action_kind { ACTION_NONE, ACTION_LOCAL, ACTION_TUNNEL, ACTION_DROP, ACTION
 #define ACTION_TRACK 1
 #define ACTION_REPLY 2
 #define ACTION_REMOTE_V6 4
+#define ACTION_SRC 8
+#define ACTION_DST 16
+#define ACTION_DSCP 32
 
 struct action {
 	__u32 generation;
@@ -102,12 +105,16 @@ struct action {
 	__u8 reason;
 	__u32 ifindex;
 	__u32 vni;
-	__u8 remote[16];
+	__u32 mtu;
 	__u8 smac[6];
 	__u8 dmac[6];
-	__u32 mtu;
+	__u8 dscp;
+	__u8 pad[7];
 	__u64 packets;
 	__u64 bytes;
+	__u8 remote[16];
+	__u8 src[16];
+	__u8 dst[16];
 };
 
 struct port {

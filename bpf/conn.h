@@ -75,10 +75,12 @@ static __always_inline int same_mac(const __u8 a[6], const __u8 b[6])
 	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2];
 }
 
-/* An authorised packet leaves by `port`: what answers it is a reply. Entries are replaced, not
+/* An authorised packet leaves by `port`, translated by `a` if there is one: what answers it there is
+ * a reply. Entries are replaced, not
  * changed, where their meaning changes, so that a slot that the LRU hands to another connection in
  * the same moment is never given ours. */
-static __noinline void record_reply(const struct packet *p, __u32 port, __u64 now)
+static __noinline void record_reply(const struct packet *p, __u32 port, const struct action *a,
+				     __u64 now)
 {
 	struct conn fresh = { .state = STATE_REPLY, .seen_ns = now };
 	struct conn_key key;
@@ -86,6 +88,10 @@ static __noinline void record_reply(const struct packet *p, __u32 port, __u64 no
 
 	if (!reverse(&p->key, port, &key))
 		return;
+	if (a && a->flags & ACTION_SRC)
+		__builtin_memcpy(key.dst, a->src, 16);
+	if (a && a->flags & ACTION_DST)
+		__builtin_memcpy(key.src, a->dst, 16);
 	if (closes(p))
 		fresh.flags = CONN_CLOSING;
 	c = bpf_map_lookup_elem(&CONNS, &key);

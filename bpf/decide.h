@@ -71,7 +71,7 @@ static __noinline int decide(struct __sk_buff *skb, struct packet *p, const stru
 	    (a->kind == ACTION_LOCAL || a->kind == ACTION_TUNNEL)) {
 		enter(p, key, old, id, a, now, skb->len);
 		if (a->kind == ACTION_LOCAL && a->flags & ACTION_TRACK)
-			record_reply(p, a->ifindex, now);
+			record_reply(p, a->ifindex, a, now);
 	}
 	return apply(skb, p, a);
 }

@@ -37,7 +37,7 @@ static __noinline void refresh(const struct packet *p, struct conn *c, const str
 	if (closes(p))
 		c->flags |= CONN_CLOSING;
 	if (a->kind == ACTION_LOCAL && a->flags & ACTION_TRACK)
-		record_reply(p, a->ifindex, now);
+		record_reply(p, a->ifindex, a, now);
 }
 
 static __always_inline void count(const struct packet *p, struct conn *c, const struct action *a,
@@ -140,7 +140,7 @@ static __noinline int record_arrival(struct __sk_buff *skb, __u32 ifindex)
 	if (reason)
 		return reason;
 	if (p.key.family && !(p.key.flags & (FLAG_ICMP_ERROR | FLAG_FRAGMENT)))
-		record_reply(&p, ifindex, bpf_ktime_get_coarse_ns());
+		record_reply(&p, ifindex, 0, bpf_ktime_get_coarse_ns());
 	return PASS;
 }
 

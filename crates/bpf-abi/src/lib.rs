@@ -170,8 +170,15 @@ pub const ACTION_TRACK: u8 = 1;
 pub const ACTION_REPLY: u8 = 2;
 /// `Action::flags`: `remote` is an IPv6 address.
 pub const ACTION_REMOTE_V6: u8 = 4;
+/// `Action::flags`: `src` becomes the IP source.
+pub const ACTION_SRC: u8 = 8;
+/// `Action::flags`: `dst` becomes the IP destination.
+pub const ACTION_DST: u8 = 16;
+/// `Action::flags`: `dscp` is written into the packet, and into the outer one of a tunnelled packet.
+pub const ACTION_DSCP: u8 = 32;
 
-/// What happens to every packet of a decision's class.
+/// What happens to every packet of a decision's class. What every packet needs comes first, in one
+/// cache line.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Action {
@@ -185,22 +192,30 @@ pub struct Action {
     pub hops: u8,
     /// Number of the drop reason.
     pub reason: u8,
-    /// Tap for `ACTION_LOCAL`.
+    /// Number of the port for `ACTION_LOCAL`.
     pub ifindex: u32,
     /// VNI with flags for `ACTION_TUNNEL`.
     pub vni: u32,
-    /// Underlay address of the receiving host, IPv4-mapped if IPv4.
-    pub remote: [u8; 16],
+    /// Largest IP packet that may pass, bytes; a larger one goes to the agent. 0 = no limit.
+    pub mtu: u32,
     /// Ethernet source to write when `hops` > 0.
     pub smac: [u8; 6],
     /// Ethernet destination to write when `hops` > 0.
     pub dmac: [u8; 6],
-    /// Largest IP packet that may pass, bytes; a larger one goes to the agent. 0 = no limit.
-    pub mtu: u32,
+    /// Differentiated services code point to write if `ACTION_DSCP` says so.
+    pub dscp: u8,
+    /// Zero.
+    pub pad: [u8; 7],
     /// Packets that took this action.
     pub packets: u64,
     /// Their bytes.
     pub bytes: u64,
+    /// Underlay address of the receiving host, IPv4-mapped if IPv4.
+    pub remote: [u8; 16],
+    /// IP source to write if `ACTION_SRC` says so, of the packet's family.
+    pub src: [u8; 16],
+    /// IP destination to write if `ACTION_DST` says so.
+    pub dst: [u8; 16],
 }
 
 /// A tap that the program is attached to. Key: ifindex (u32).
@@ -275,7 +290,7 @@ pub struct Config {
 }
 
 /// `Config::abi`: changes with every change of a map's meaning.
-pub const ABI: u32 = 2;
+pub const ABI: u32 = 3;
 
 /// Key of the fragment table: what all fragments of a packet have in common.
 #[repr(C)]

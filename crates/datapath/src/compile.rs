@@ -1,13 +1,16 @@
 //! From a decision about ports to an action about interfaces and tunnels.
 
 use bpf_abi::{
-    ACTION_DROP, ACTION_LOCAL, ACTION_REMOTE_V6, ACTION_REPLY, ACTION_TRACK, ACTION_TUNNEL, Action,
-    VNI_REPLY, VNI_UNTRACKED,
+    ACTION_DROP, ACTION_DSCP, ACTION_DST, ACTION_LOCAL, ACTION_REMOTE_V6, ACTION_REPLY, ACTION_SRC,
+    ACTION_TRACK, ACTION_TUNNEL, Action, VNI_REPLY, VNI_UNTRACKED,
 };
 use flow::{Decision, DropReason, Rewrite, Verdict, mapped};
 use std::{collections::BTreeSet, net::IpAddr};
 use topology::{PortId, Tag, TunnelKey};
 use uuid::Uuid;
+
+/// Largest differentiated services code point: it has six bits.
+const DSCP_MAX: u8 = 63;
 
 /// Where a port is, as this host sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,8 +92,15 @@ fn flag(set: bool, bit: u8) -> u8 {
 }
 
 fn rewritten(rewrite: &Rewrite, mtu: u16, flags: u8) -> Action {
+    let flags = flags
+        | flag(rewrite.src.is_some(), ACTION_SRC)
+        | flag(rewrite.dst.is_some(), ACTION_DST)
+        | flag(rewrite.dscp.is_some(), ACTION_DSCP);
     Action {
         flags,
+        src: rewrite.src.map(mapped).unwrap_or_default(),
+        dst: rewrite.dst.map(mapped).unwrap_or_default(),
+        dscp: rewrite.dscp.unwrap_or_default() & DSCP_MAX,
         hops: rewrite.hops,
         smac: rewrite.smac.0,
         dmac: rewrite.dmac.0,

@@ -61,7 +61,8 @@ fn claims() -> Claims {
         conn_key = ConnKey { in_port, family, proto, pad, src, dst, sport, dport }
         conn = Conn { action, generation, state, flags, smac, dmac, pad, seen_ns, packets, bytes }
         action = Action {
-            generation, kind, flags, hops, reason, ifindex, vni, remote, smac, dmac, mtu, packets, bytes
+            generation, kind, flags, hops, reason, ifindex, vni, mtu, smac, dmac, dscp, pad, packets,
+            bytes, remote, src, dst
         }
         port = Port { tokens, rate, refilled_ns, upcalls }
         tunnel = Tunnel { ifindex }
@@ -77,7 +78,7 @@ fn claims() -> Claims {
         STATE_FORWARD, STATE_REPLY, FLAG_ICMP_ERROR, FLAG_FRAGMENT, VNI_REPLY, VNI_UNTRACKED,
         MARK_FROM_PORT, MARK_TO_PORT, MARK_IFINDEX, PORT_VIRTUAL, ACTIONS_MAX, CONN_CLOSING, ACTION_NONE,
         ACTION_LOCAL, ACTION_TUNNEL, ACTION_DROP, ACTION_AGENT, ACTION_TRACK, ACTION_REPLY,
-        ACTION_REMOTE_V6, WHY_MISS, WHY_CONTROL, WHY_TTL, WHY_MTU, WHY_FLOOD, IDLE_TCP_NS,
+        ACTION_REMOTE_V6, ACTION_SRC, ACTION_DST, ACTION_DSCP, WHY_MISS, WHY_CONTROL, WHY_TTL, WHY_MTU, WHY_FLOOD, IDLE_TCP_NS,
         IDLE_OTHER_NS, IDLE_CLOSING_NS, REFRESH_NS, ABI
     }
     claims.add("MASKS_MAX".into(), MASKS_MAX as u64, "MASKS_MAX");

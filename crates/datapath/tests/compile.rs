@@ -87,6 +87,42 @@ fn a_port_of_this_host_is_a_tap() {
 }
 
 #[test]
+fn addresses_and_marks_are_written_where_they_are_given() {
+    let [src, dst]: [IpAddr; 2] = ["192.0.2.7", "2001:db8::7"].map(|ip| ip.parse().unwrap());
+    let action = |rewrite| {
+        let verdict = Verdict::Forward {
+            port: PORT,
+            rewrite,
+            mtu: 1450,
+            track: false,
+            reply: false,
+        };
+        at(Place::Local { ifindex: 5 }, &decision(verdict)).action
+    };
+    let none = action(Rewrite::default());
+    assert_eq!((none.flags, none.src, none.dst), (0, [0; 16], [0; 16]));
+    let some = action(Rewrite {
+        src: Some(src),
+        dscp: Some(0),
+        ..Rewrite::default()
+    });
+    assert_eq!(
+        (some.flags, some.src),
+        (ACTION_SRC | ACTION_DSCP, mapped(src))
+    );
+    let other = action(Rewrite {
+        dst: Some(dst),
+        dscp: Some(46),
+        ..Rewrite::default()
+    });
+    assert_eq!(
+        (other.flags, other.dst),
+        (ACTION_DST | ACTION_DSCP, mapped(dst))
+    );
+    assert_eq!(other.dscp, 46);
+}
+
+#[test]
 fn a_port_of_another_host_is_its_address_and_key_with_the_state_in_the_vni() {
     let cases = [
         (true, false, ACTION_TRACK, 77),

@@ -77,16 +77,16 @@ fn udp_echo(from: &Net, to: &Net, address: &str, size: usize) {
 }
 
 /// One host with both VMs.
-struct OneHost {
-    world: World,
-    host: Net,
-    a: Net,
-    b: Net,
-    taps: [u32; 2],
+pub struct OneHost {
+    pub world: World,
+    pub host: Net,
+    pub a: Net,
+    pub b: Net,
+    pub taps: [u32; 2],
 }
 
 impl OneHost {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let (host, a, b) = (Net::new(), Net::new(), Net::new());
         a.plug(&host, "tap-a", MAC_A, &[A4, A6]);
         b.plug(&host, "tap-b", MAC_B, &[B4, B6]);

@@ -8,6 +8,7 @@ mod net;
 mod parsing;
 mod pipeline;
 mod restart;
+mod rewriting;
 mod subports;
 #[path = "../suite/mod.rs"]
 mod suite;
