@@ -15,6 +15,7 @@ static TOWN: LazyLock<(Town, Snapshot)> = LazyLock::new(|| {
     for object in &mut town.world.objects {
         if let Object::Subnet(subnet) = object {
             subnet.ipv6_mode = subnet.ipv6_mode.and(Some(Ipv6Mode::Dhcpv6Stateful));
+            subnet.ipv6_address_mode = subnet.ipv6_mode;
         }
     }
     let snapshot = town.snapshot();

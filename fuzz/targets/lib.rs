@@ -48,6 +48,9 @@ pub fn discovery(town: &Town) -> Dhcp4Request {
         mac: town.a.mac,
         requested: None,
         server: None,
+        identifier: vec![],
+        wanted: vec![],
+        message_max: None,
     }
 }
 

@@ -1,28 +1,110 @@
 //! Router advertisements: how the VMs of a network get IPv6 addresses, routes and name servers.
+//!
+//! Each router that is up and has an interface on an advertised subnet speaks for itself. Subnets
+//! that no router speaks for are advertised by the fabric, which is no default router: Neutron
+//! counts on VMs to form their addresses whether there is a router or not.
 
 use crate::{nd::nd_frame, pipeline::Sim, step::Step};
 use flow::Verdict;
-use std::net::{IpAddr, Ipv6Addr};
-use topology::{Bridge, Ipv6Mode, Port, PortId, Snapshot, Subnet};
-use wire::{Mac, nd};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv6Addr},
+};
+use topology::{Bridge, BridgeId, Family, Ipv6Mode, Port, PortId, Snapshot, Subnet};
+use wire::{
+    Mac, bytes, dhcp6_option as option,
+    nd::{self, RouterAdvertisement},
+};
 
 /// How long a default router holds: three times the longest interval between advertisements (RFC
 /// 4861, 6.2.1).
 const ROUTER_LIFETIME_SECONDS: u16 = 1800;
 /// How long prefixes and name servers hold.
 const VALID_SECONDS: u32 = 86_400;
-/// Who speaks on a network without a router: the fabric itself.
+/// Routers that advertise on one network; more are not heard.
+pub const ADVERTISERS_MAX: usize = 16;
+/// Who speaks where no router does: the fabric itself.
 pub(crate) const FABRIC: Mac = Mac([0x02, 0x4d, 0x4e, 0, 0, 1]);
 
-/// The router advertisement that a VM's port gets unasked, as a frame to deliver there; `None` if
-/// its network has no IPv6 subnet to advertise.
-pub fn advertise(snapshot: &Snapshot, port: PortId) -> Option<Vec<u8>> {
-    let port = snapshot
-        .port(port)
-        .filter(|p| p.admin_up && p.host().is_some())?;
-    let bridge = snapshot.bridge(port.bridge?).filter(|b| b.admin_up)?;
-    let all = Mac::for_ipv6_multicast(nd::ALL_NODES);
-    advertisement(snapshot, bridge, nd::ALL_NODES, all)
+/// What one router says to one port.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Advertisement(RouterAdvertisement);
+
+impl Advertisement {
+    /// The frame for a port that did not ask.
+    pub fn unasked(&self) -> Option<Vec<u8>> {
+        self.frame(nd::ALL_NODES, Mac::for_ipv6_multicast(nd::ALL_NODES))
+    }
+
+    fn frame(&self, dst: Ipv6Addr, dmac: Mac) -> Option<Vec<u8>> {
+        let src = self.0.source.link_local();
+        nd_frame(src, dst, self.0.source, dmac, &self.0.message(src, dst))
+    }
+}
+
+/// What there is to say to each of these ports, without being asked; nothing to a port that is not
+/// a VM's or is down.
+pub fn advertisements(
+    snapshot: &Snapshot,
+    ports: &BTreeSet<PortId>,
+) -> BTreeMap<PortId, Vec<Advertisement>> {
+    let mut networks: BTreeMap<BridgeId, Vec<Advertisement>> = BTreeMap::new();
+    let mut of_port = |id: &PortId| {
+        let Some((port, bridge)) = listener(snapshot, *id) else {
+            return Vec::new();
+        };
+        let said = networks
+            .entry(bridge.id)
+            .or_insert_with(|| on_network(snapshot, bridge));
+        said.iter().map(|a| to_port(a.clone(), port)).collect()
+    };
+    ports.iter().map(|id| (*id, of_port(id))).collect()
+}
+
+/// A VM's port that is up, and its network.
+fn listener(snapshot: &Snapshot, id: PortId) -> Option<(&Port, &Bridge)> {
+    let port = snapshot.port(id)?;
+    let bridge = snapshot.bridge(port.bridge?)?;
+    let up = port.admin_up && bridge.admin_up && port.host().is_some();
+    up.then_some((port, bridge))
+}
+
+/// What is to be said to take back what was said before and is not said any more: a router that is
+/// gone is no default router (RFC 4861, 6.2.5), a prefix that nobody has any more does not hold.
+pub fn farewells(before: &[Advertisement], now: &[Advertisement]) -> Vec<Advertisement> {
+    let holds = |p: &nd::Prefix| {
+        now.iter()
+            .flat_map(|a| &a.0.prefixes)
+            .any(|q| q.net == p.net)
+    };
+    let farewell = |old: &Advertisement| {
+        let gone = old.0.prefixes.iter().filter(|p| !holds(p));
+        let gone: Vec<nd::Prefix> = gone
+            .map(|p| nd::Prefix {
+                valid_seconds: 0,
+                ..*p
+            })
+            .collect();
+        let still = now.iter().find(|a| a.0.source == old.0.source);
+        let was_router = old.0.lifetime_seconds > 0;
+        if gone.is_empty() && (still.is_some() || !was_router) {
+            return None;
+        }
+        let mut said = still.map_or_else(
+            || RouterAdvertisement {
+                lifetime_seconds: 0,
+                fallback: false,
+                prefixes: vec![],
+                dns: vec![],
+                search: vec![],
+                ..old.0.clone()
+            },
+            |a| a.0.clone(),
+        );
+        said.prefixes.extend(gone);
+        Some(Advertisement(said))
+    };
+    before.iter().filter_map(farewell).collect()
 }
 
 impl Sim<'_> {
@@ -38,99 +120,115 @@ impl Sim<'_> {
             true => (nd::ALL_NODES, Mac::for_ipv6_multicast(nd::ALL_NODES)),
             false => (src, self.look.smac()),
         };
-        match advertisement(self.snapshot, bridge, dst, dmac) {
-            Some(frame) => self.answer([frame], || {
-                Step::bridge(bridge, "answered with an advertisement")
-            }),
-            None => self.flood(Some(port.id), bridge, true),
+        let said = on_network(self.snapshot, bridge);
+        if said.is_empty() {
+            return self.flood(Some(port.id), bridge, true);
         }
+        let frames = said
+            .into_iter()
+            .filter_map(|a| to_port(a, port).frame(dst, dmac));
+        self.answer(frames, || {
+            Step::bridge(bridge, "answered with an advertisement")
+        })
     }
 }
 
-/// An advertised subnet and the interface that is its gateway, if there is one.
-struct Advertised<'a> {
-    subnet: &'a Subnet,
-    mode: Ipv6Mode,
-    gateway: Option<&'a Port>,
+/// What is advertised on a network.
+fn on_network(snapshot: &Snapshot, bridge: &Bridge) -> Vec<Advertisement> {
+    let subnets = snapshot.bridge_subnets(bridge.id);
+    let mut left: Vec<(&Subnet, Ipv6Mode)> = subnets
+        .filter(|s| s.dhcp && s.cidr.addr().is_ipv6())
+        .filter_map(|s| Some((&**s, s.ipv6_mode?)))
+        .collect();
+    if left.is_empty() {
+        return Vec::new();
+    }
+    let has = |port: &Port, subnet: &Subnet| port.addresses.iter().any(|a| a.subnet == subnet.id);
+    let routers = snapshot
+        .bridge_ports(bridge.id)
+        .filter(|p| is_router_up(snapshot, p));
+    let mut said = Vec::new();
+    let all = left.clone();
+    for port in routers {
+        let own: Vec<_> = all.iter().copied().filter(|s| has(port, s.0)).collect();
+        if own.is_empty() || said.len() == ADVERTISERS_MAX {
+            continue;
+        }
+        left.retain(|s| !has(port, s.0));
+        said.push(advertisement(bridge, Some(port), &own));
+    }
+    if !left.is_empty() {
+        said.push(advertisement(bridge, None, &left));
+    }
+    said
 }
 
+fn is_router_up(snapshot: &Snapshot, port: &Port) -> bool {
+    let router = port.router().and_then(|id| snapshot.router(id));
+    port.admin_up && router.is_some_and(|r| r.admin_up)
+}
+
+/// What a router, or the fabric, says about subnets.
 fn advertisement(
-    snapshot: &Snapshot,
     bridge: &Bridge,
-    dst: Ipv6Addr,
-    dmac: Mac,
-) -> Option<Vec<u8>> {
-    let subnets: Vec<Advertised<'_>> = advertised(snapshot, bridge).collect();
-    if subnets.is_empty() {
-        return None;
-    }
-    let gateway = subnets.iter().find_map(|s| s.gateway);
-    let source = gateway.map_or(FABRIC, |port| port.mac);
-    let has = |mode| subnets.iter().any(|s| s.mode == mode);
+    router: Option<&Port>,
+    subnets: &[(&Subnet, Ipv6Mode)],
+) -> Advertisement {
+    let has = |mode| subnets.iter().any(|(_, m)| *m == mode);
     let managed = has(Ipv6Mode::Dhcpv6Stateful);
-    let advertisement = nd::RouterAdvertisement {
+    let gateways = || subnets.iter().filter_map(|(s, _)| s.gateway);
+    let is_default = router.is_some() && gateways().next().is_some();
+    let is_gateway = |port: &Port| gateways().any(|g| is_at(port, g));
+    Advertisement(RouterAdvertisement {
         managed,
         other: managed || has(Ipv6Mode::Dhcpv6Stateless),
-        lifetime_seconds: gateway.map_or(0, |_| ROUTER_LIFETIME_SECONDS),
+        lifetime_seconds: if is_default {
+            ROUTER_LIFETIME_SECONDS
+        } else {
+            0
+        },
+        fallback: is_default && !router.is_some_and(is_gateway),
         mtu: u32::from(bridge.mtu),
-        source,
-        prefixes: subnets.iter().filter_map(prefix).collect(),
+        source: router.map_or(FABRIC, |port| port.mac),
+        prefixes: subnets.iter().filter_map(|s| prefix(s)).collect(),
         dns: subnets
             .iter()
-            .flat_map(|s| &s.subnet.dns)
-            .copied()
-            .filter_map(v6)
+            .flat_map(|(s, _)| &s.dns)
+            .filter_map(|d| v6(*d))
+            .filter(|d| !d.is_unspecified()) // Neutron's word for none
             .collect(),
+        search: vec![],
         valid_seconds: VALID_SECONDS,
-    };
-    let src = source.link_local();
-    nd_frame(src, dst, source, dmac, &advertisement.message(src, dst))
-}
-
-/// The IPv6 subnets of a network that say how hosts get addresses.
-fn advertised<'a>(
-    snapshot: &'a Snapshot,
-    bridge: &'a Bridge,
-) -> impl Iterator<Item = Advertised<'a>> {
-    let subnets = snapshot
-        .bridge_subnets(bridge.id)
-        .filter(|s| s.dhcp && v6(s.cidr.addr()).is_some());
-    subnets.filter_map(|subnet| {
-        let gateway = gateway(snapshot, bridge, subnet);
-        Some(Advertised {
-            subnet,
-            mode: subnet.ipv6_mode?,
-            gateway,
-        })
     })
 }
 
-/// The interface that is up and has the subnet's gateway address; for a link-local gateway address
-/// any interface in the subnet.
-fn gateway<'a>(snapshot: &'a Snapshot, bridge: &Bridge, subnet: &Subnet) -> Option<&'a Port> {
-    let address = subnet.gateway?;
-    let by_address = snapshot.port_by_address(bridge.id, address);
-    let in_subnet = || {
-        v6(address).filter(Ipv6Addr::is_unicast_link_local)?;
-        let ports = snapshot
-            .bridge_ports(bridge.id)
-            .filter(|p| p.router().is_some());
-        ports
-            .into_iter()
-            .find(|p| p.addresses.iter().any(|a| a.subnet == subnet.id))
-    };
-    let port = by_address.or_else(in_subnet)?;
-    let router = snapshot.router(port.router()?)?;
-    (port.admin_up && router.admin_up).then_some(port)
+/// Whether a subnet's gateway address is this interface; a link-local one is any router's.
+fn is_at(port: &Port, gateway: IpAddr) -> bool {
+    let link_local = v6(gateway).is_some_and(|g| g.is_unicast_link_local());
+    link_local || port.addresses.iter().any(|a| a.ip == gateway)
 }
 
-fn prefix(advertised: &Advertised<'_>) -> Option<nd::Prefix> {
-    let autonomous = advertised.mode != Ipv6Mode::Dhcpv6Stateful;
-    let cidr = advertised.subnet.cidr;
+/// A port's own DHCPv6 options hold for what advertisements say as well.
+fn to_port(mut said: Advertisement, port: &Port) -> Advertisement {
+    for own in port.dhcp_options.iter().filter(|o| o.family == Family::V6) {
+        match own.code {
+            option::DNS => {
+                let chunks = own.data.chunks_exact(16);
+                said.0.dns = chunks.filter_map(|c| bytes::ipv6(c, 0)).collect();
+            }
+            option::SEARCH => said.0.search.clone_from(&own.data),
+            _ => {}
+        }
+    }
+    said
+}
+
+fn prefix((subnet, mode): &(&Subnet, Ipv6Mode)) -> Option<nd::Prefix> {
     Some(nd::Prefix {
-        net: v6(cidr.network())?,
-        len: cidr.prefix_len(),
-        autonomous,
+        net: v6(subnet.cidr.network())?,
+        len: subnet.cidr.prefix_len(),
+        autonomous: *mode != Ipv6Mode::Dhcpv6Stateful,
+        valid_seconds: VALID_SECONDS,
     })
 }
 

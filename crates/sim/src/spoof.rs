@@ -6,16 +6,19 @@ use crate::{
     step::Step,
 };
 use flow::{DropReason, Verdict};
-use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use topology::{Family, Port};
+use topology::{Family, Port, Tag};
 use wire::{Mac, icmp6, protocol};
 
 impl Sim<'_> {
     /// The source MAC is one that this port may use. Port security off allows every station's.
     pub(crate) fn check_mac(&mut self, port: &Port) -> Outcome<Mac> {
         let mac = self.look.smac();
-        if mac.is_multicast() || mac.is_zero() || (port.security.is_some() && !has_mac(port, mac)) {
+        if let Some(bridge) = port.bridge.filter(|_| mac != port.mac) {
+            // a station that is heard elsewhere must be heard again when it is back
+            self.look.tag(Tag::Mac(bridge, mac));
+        }
+        if !port.may_use_mac(mac) {
             let step = || Step::port(port, format!("{mac} is not its MAC"));
             return Err(self.drop(DropReason::SpoofedMac, port.id.0, step));
         }
@@ -28,7 +31,9 @@ impl Sim<'_> {
         if port.security.is_none() {
             return Ok(());
         }
-        let own = sources(port, mac).any(|net| self.look.address_in(Side::Src, &net));
+        let own = port
+            .sources(mac)
+            .any(|net| self.look.address_in(Side::Src, &net));
         if own || self.has_no_address_yet() {
             return Ok(());
         }
@@ -62,9 +67,19 @@ impl Sim<'_> {
         self.look.family() == Some(Family::V4) && self.is_udp(68, 67)
     }
 
+    /// A DHCPv4 relay's message to servers.
+    pub(crate) fn is_dhcp_from_relay(&mut self) -> bool {
+        self.look.family() == Some(Family::V4) && self.is_udp(67, 67)
+    }
+
     /// A DHCPv6 client's message to servers.
     pub(crate) fn is_dhcp6_request(&mut self) -> bool {
         self.look.family() == Some(Family::V6) && self.is_udp(546, 547)
+    }
+
+    /// A DHCPv6 relay's message to servers.
+    pub(crate) fn is_dhcp6_from_relay(&mut self) -> bool {
+        self.look.family() == Some(Family::V6) && self.is_udp(547, 547)
     }
 
     /// A VM does not hand out addresses.
@@ -93,29 +108,11 @@ impl Sim<'_> {
 
     /// ARP and neighbour discovery: whether `mac` may speak for `ip` at this port.
     pub(crate) fn may_speak_for(&self, port: &Port, mac: Mac, ip: IpAddr) -> bool {
-        port.security.is_none() || sources(port, mac).any(|net| net.contains(&ip))
+        port.may_use(mac, ip)
     }
 
     /// A frame that lies in its body; dropped alone.
     pub(crate) fn lie(&mut self, reason: DropReason, port: &Port, what: &'static str) -> Verdict {
         self.refuse(reason, port.id.0, None, || Step::port(port, what))
     }
-}
-
-fn has_mac(port: &Port, mac: Mac) -> bool {
-    let pairs = port.security.iter().flat_map(|s| &s.pairs);
-    port.mac == mac || pairs.map(|p| p.mac).any(|m| m == mac)
-}
-
-/// Addresses that a port may use with one of its MACs.
-fn sources(port: &Port, mac: Mac) -> impl Iterator<Item = IpNet> + '_ {
-    let own = (port.mac == mac).then_some(port.addresses.iter());
-    let pairs = port
-        .security
-        .iter()
-        .flat_map(|s| &s.pairs)
-        .filter(move |p| p.mac == mac);
-    let link_local = has_mac(port, mac).then(|| IpNet::from(IpAddr::V6(mac.link_local())));
-    let own = own.into_iter().flatten().map(|a| IpNet::from(a.ip));
-    own.chain(pairs.map(|p| p.net)).chain(link_local)
 }

@@ -27,6 +27,10 @@ pub mod dhcp4_option {
     pub const MTU: u8 = 26;
     /// Broadcast address
     pub const BROADCAST: u8 = 28;
+    /// Host name
+    pub const HOST_NAME: u8 = 12;
+    /// Domain name
+    pub const DOMAIN: u8 = 15;
     /// Requested address
     pub const REQUESTED: u8 = 50;
     /// Lease time
@@ -35,8 +39,24 @@ pub mod dhcp4_option {
     pub const KIND: u8 = 53;
     /// Server identifier
     pub const SERVER: u8 = 54;
+    /// Codes of the options that a client asks for
+    pub const WANTED: u8 = 55;
+    /// Largest message that a client takes
+    pub const MESSAGE_MAX: u8 = 57;
+    /// When to renew
+    pub const RENEWAL: u8 = 58;
+    /// When to turn to any server
+    pub const REBINDING: u8 = 59;
+    /// Client identifier
+    pub const CLIENT: u8 = 61;
+    /// Name of the TFTP server
+    pub const TFTP_SERVER: u8 = 66;
+    /// Name of the file to boot
+    pub const BOOT_FILE: u8 = 67;
     /// Classless static routes (RFC 3442)
     pub const ROUTES: u8 = 121;
+    /// The same as Windows asked for it before there was a number
+    pub const MS_ROUTES: u8 = 249;
 }
 
 /// Message types.
@@ -62,7 +82,7 @@ impl Dhcp4Kind {
 }
 
 /// What a client says.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dhcp4Request {
     /// Message type.
     pub kind: Dhcp4Kind,
@@ -80,6 +100,12 @@ pub struct Dhcp4Request {
     pub requested: Option<Ipv4Addr>,
     /// Server that it means.
     pub server: Option<Ipv4Addr>,
+    /// Its identifier; empty if it gives none.
+    pub identifier: Vec<u8>,
+    /// Codes of the options that it asks for.
+    pub wanted: Vec<u8>,
+    /// Largest IP packet that it takes with an answer, if it says so.
+    pub message_max: Option<u16>,
 }
 
 impl Dhcp4Request {
@@ -94,6 +120,7 @@ impl Dhcp4Request {
         }
         let options = message.get(FIXED_LEN..)?;
         let address = |code| bytes::ipv4(find(options, code)?, 0);
+        let list = |code| find(options, code).unwrap_or_default().to_vec();
         Some(Self {
             kind: Dhcp4Kind::from_number(*find(options, dhcp4_option::KIND)?.first()?)?,
             xid: bytes::be32(message, 4)?,
@@ -103,7 +130,18 @@ impl Dhcp4Request {
             mac: Mac(bytes::array(message, 28)?),
             requested: address(dhcp4_option::REQUESTED),
             server: address(dhcp4_option::SERVER),
+            identifier: list(dhcp4_option::CLIENT),
+            wanted: list(dhcp4_option::WANTED),
+            message_max: find(options, dhcp4_option::MESSAGE_MAX).and_then(|v| bytes::be16(v, 0)),
         })
+    }
+
+    /// Bytes of a message that the client takes: an IP packet of the size it says, and none may say
+    /// less than 576 (RFC 2132, 9.10).
+    pub fn room(&self) -> usize {
+        const PACKET_MIN: u16 = 576;
+        const HEADERS: usize = 28;
+        usize::from(self.message_max.unwrap_or(0).max(PACKET_MIN)) - HEADERS
     }
 
     /// The message as bytes.
@@ -117,10 +155,16 @@ impl Dhcp4Request {
             self.server
                 .map(|a| (dhcp4_option::SERVER, a.octets().to_vec())),
         );
+        options.push((dhcp4_option::CLIENT, self.identifier.clone()));
+        options.push((dhcp4_option::WANTED, self.wanted.clone()));
+        options.extend(
+            self.message_max
+                .map(|m| (dhcp4_option::MESSAGE_MAX, m.to_be_bytes().to_vec())),
+        );
         let mut out = fixed(1, self.xid, self.broadcast, self.mac);
         out[12..16].copy_from_slice(&self.client.octets());
         out[24..28].copy_from_slice(&self.relay.octets());
-        write_options(&options, &mut out);
+        write_options(&options, usize::MAX, &mut out);
         out
     }
 }
@@ -132,23 +176,37 @@ pub struct Dhcp4Reply {
     pub kind: Dhcp4Kind,
     /// The client's address; unspecified in a NAK.
     pub address: Ipv4Addr,
-    /// Further options by code.
+    /// The server to boot from; unspecified if there is none.
+    pub next_server: Ipv4Addr,
+    /// Further options by code, the most important ones first.
     pub options: Vec<(u8, Vec<u8>)>,
 }
 
 impl Dhcp4Reply {
-    /// The message as bytes, in answer to this request.
+    /// The message as bytes, in answer to this request. Options that do not fit what the client
+    /// takes are left out.
     pub fn message(&self, request: &Dhcp4Request) -> Vec<u8> {
         let mut out = fixed(2, request.xid, request.broadcast, request.mac);
         if self.kind != Dhcp4Kind::Nak {
             out[12..16].copy_from_slice(&request.client.octets());
         }
         out[16..20].copy_from_slice(&self.address.octets());
-        write_options(&[(dhcp4_option::KIND, vec![self.kind as u8])], &mut out);
-        out.pop(); // the end comes after the others
-        write_options(&self.options, &mut out);
+        out[20..24].copy_from_slice(&self.next_server.octets());
+        // boot loaders read these two from the fixed part
+        self.copy_text(dhcp4_option::TFTP_SERVER, &mut out[44..108]);
+        self.copy_text(dhcp4_option::BOOT_FILE, &mut out[108..236]);
+        out.extend([dhcp4_option::KIND, 1, self.kind as u8]);
+        write_options(&self.options, request.room(), &mut out);
         out.resize(out.len().max(MESSAGE_MIN), 0);
         out
+    }
+
+    /// Copies an option's text to a field that ends with a zero, if it is there and fits.
+    fn copy_text(&self, code: u8, field: &mut [u8]) {
+        let text = self.options.iter().find(|(c, _)| *c == code);
+        if let Some((_, text)) = text.filter(|(_, t)| t.len() < field.len()) {
+            field[..text.len()].copy_from_slice(text);
+        }
     }
 }
 
@@ -165,11 +223,18 @@ fn fixed(operation: u8, xid: u32, broadcast: bool, mac: Mac) -> Vec<u8> {
 
 const PAD: u8 = 0;
 const END: u8 = 255;
+/// Bytes of an option's value in one part.
+const PART_MAX: usize = 255;
 
-/// Writes options and the end mark; those longer than 255 bytes in parts (RFC 3396).
-fn write_options(options: &[(u8, Vec<u8>)], out: &mut Vec<u8>) {
+/// Writes options and the end mark, as far as they fit `room`; those longer than 255 bytes in parts
+/// (RFC 3396). An empty one says nothing and is not written.
+fn write_options(options: &[(u8, Vec<u8>)], room: usize, out: &mut Vec<u8>) {
     for (code, value) in options {
-        for part in value.chunks(255) {
+        let len = value.len() + 2 * value.len().div_ceil(PART_MAX);
+        if out.len() + len + 1 > room {
+            continue;
+        }
+        for part in value.chunks(PART_MAX) {
             out.extend([*code, part.len() as u8]);
             out.extend(part);
         }
@@ -199,25 +264,30 @@ fn find(mut options: &[u8], wanted: u8) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
-    const REQUEST: Dhcp4Request = Dhcp4Request {
-        kind: Dhcp4Kind::Request,
-        xid: 0x1234_5678,
-        broadcast: true,
-        client: Ipv4Addr::UNSPECIFIED,
-        relay: Ipv4Addr::UNSPECIFIED,
-        mac: Mac([2, 0, 0, 0, 0, 1]),
-        requested: Some(Ipv4Addr::new(10, 0, 0, 5)),
-        server: Some(Ipv4Addr::new(10, 0, 0, 1)),
-    };
+    fn request() -> Dhcp4Request {
+        Dhcp4Request {
+            kind: Dhcp4Kind::Request,
+            xid: 0x1234_5678,
+            broadcast: true,
+            client: Ipv4Addr::UNSPECIFIED,
+            relay: Ipv4Addr::UNSPECIFIED,
+            mac: Mac([2, 0, 0, 0, 0, 1]),
+            requested: Some(Ipv4Addr::new(10, 0, 0, 5)),
+            server: Some(Ipv4Addr::new(10, 0, 0, 1)),
+            identifier: vec![1, 2, 0, 0, 0, 0, 1],
+            wanted: vec![1, 3, 6],
+            message_max: Some(1500),
+        }
+    }
 
     #[test]
     fn a_request_round_trips() {
-        assert_eq!(Dhcp4Request::read(&REQUEST.message()), Some(REQUEST));
+        assert_eq!(Dhcp4Request::read(&request().message()), Some(request()));
     }
 
     #[test]
     fn no_cut_is_read_and_none_panics() {
-        let message = REQUEST.message();
+        let message = request().message();
         for len in 0..FIXED_LEN + 2 {
             assert_eq!(Dhcp4Request::read(&message[..len]), None, "{len}");
         }
@@ -226,7 +296,7 @@ mod tests {
     #[test]
     fn other_hardware_a_wrong_cookie_and_no_type_are_refused() {
         for at in [0, 1, 2, 236, 240] {
-            let mut message = REQUEST.message();
+            let mut message = request().message();
             message[at] ^= 0x30;
             assert_eq!(Dhcp4Request::read(&message), None, "byte {at}");
         }
@@ -234,9 +304,9 @@ mod tests {
 
     #[test]
     fn unknown_options_and_padding_are_skipped() {
-        let mut message = REQUEST.message();
+        let mut message = request().message();
         message.splice(240..240, [0, 0, 12, 3, 0xff, 0xfe, 0xfd]);
-        assert_eq!(Dhcp4Request::read(&message), Some(REQUEST));
+        assert_eq!(Dhcp4Request::read(&message), Some(request()));
     }
 
     #[test]
@@ -244,12 +314,13 @@ mod tests {
         let reply = Dhcp4Reply {
             kind: Dhcp4Kind::Ack,
             address: Ipv4Addr::new(10, 0, 0, 5),
+            next_server: Ipv4Addr::new(10, 0, 0, 9),
             options: vec![(dhcp4_option::ROUTES, vec![7; 300])],
         };
-        let message = reply.message(&REQUEST);
+        let message = reply.message(&request());
         assert_eq!(&message[..8], &[2, 1, 6, 0, 0x12, 0x34, 0x56, 0x78]);
         assert_eq!(&message[10..12], &[0x80, 0]);
-        assert_eq!(&message[16..20], &[10, 0, 0, 5]);
+        assert_eq!(&message[16..24], &[10, 0, 0, 5, 10, 0, 0, 9]);
         assert_eq!(&message[240..245], &[53, 1, 5, 121, 255]);
         assert_eq!(&message[500..502], &[121, 45]);
         assert_eq!(message[547], 255);
@@ -257,6 +328,45 @@ mod tests {
             options: vec![],
             ..reply
         };
-        assert_eq!(short.message(&REQUEST).len(), MESSAGE_MIN);
+        assert_eq!(short.message(&request()).len(), MESSAGE_MIN);
+    }
+
+    #[test]
+    fn what_boot_loaders_read_is_in_the_fixed_part_as_well() {
+        let reply = Dhcp4Reply {
+            kind: Dhcp4Kind::Ack,
+            address: Ipv4Addr::UNSPECIFIED,
+            next_server: Ipv4Addr::UNSPECIFIED,
+            options: vec![
+                (dhcp4_option::TFTP_SERVER, b"tftp".to_vec()),
+                (dhcp4_option::BOOT_FILE, vec![b'x'; 128]),
+            ],
+        };
+        let message = reply.message(&request());
+        assert_eq!(&message[44..49], b"tftp\0");
+        assert_eq!(message[108], 0, "it does not fit with its end");
+        assert_eq!(message[243..245], [66, 4]);
+    }
+
+    #[test]
+    fn an_answer_is_no_larger_than_the_client_takes() {
+        let reply = Dhcp4Reply {
+            kind: Dhcp4Kind::Ack,
+            address: Ipv4Addr::UNSPECIFIED,
+            next_server: Ipv4Addr::UNSPECIFIED,
+            options: vec![(200, vec![1; 250]), (201, vec![2; 250]), (202, vec![3; 5])],
+        };
+        let sizes = [
+            (None, 240 + 3 + 252 + 7 + 1),
+            (Some(300), 240 + 3 + 252 + 7 + 1),
+            (Some(1500), 240 + 3 + 252 + 252 + 7 + 1),
+        ];
+        for (message_max, len) in sizes {
+            let request = Dhcp4Request {
+                message_max,
+                ..request()
+            };
+            assert_eq!(reply.message(&request).len(), len, "{message_max:?}");
+        }
     }
 }

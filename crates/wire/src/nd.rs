@@ -13,6 +13,9 @@ const OPTION_TARGET_MAC: u8 = 2;
 const OPTION_PREFIX: u8 = 3;
 const OPTION_MTU: u8 = 5;
 const OPTION_RDNSS: u8 = 25;
+const OPTION_DNSSL: u8 = 31;
+/// Smallest MTU of an IPv6 link (RFC 8200, 5).
+const MTU_MIN: u32 = 1280;
 
 /// All nodes on the link.
 pub const ALL_NODES: Ipv6Addr = Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
@@ -189,7 +192,9 @@ pub struct RouterAdvertisement {
     pub other: bool,
     /// How long the sender is a default router; 0 = it is none.
     pub lifetime_seconds: u16,
-    /// MTU of the link.
+    /// Other default routers are to be preferred (RFC 4191).
+    pub fallback: bool,
+    /// MTU of the link; not told if IPv6 cannot work with it.
     pub mtu: u32,
     /// MAC of the sender.
     pub source: Mac,
@@ -197,7 +202,9 @@ pub struct RouterAdvertisement {
     pub prefixes: Vec<Prefix>,
     /// Name servers.
     pub dns: Vec<Ipv6Addr>,
-    /// How long prefixes and name servers hold.
+    /// Domains to search, in the encoding of the DNS (RFC 1035, 3.1); empty = none.
+    pub search: Vec<u8>,
+    /// How long name servers and domains hold.
     pub valid_seconds: u32,
 }
 
@@ -210,23 +217,28 @@ pub struct Prefix {
     pub len: u8,
     /// Hosts may form addresses in it (A).
     pub autonomous: bool,
+    /// How long it holds; 0 = no longer.
+    pub valid_seconds: u32,
 }
 
 impl RouterAdvertisement {
     /// The advertisement as an ICMPv6 message.
     pub fn message(&self, from: Ipv6Addr, to: Ipv6Addr) -> Vec<u8> {
-        let flags = u8::from(self.managed) << 7 | u8::from(self.other) << 6;
+        const LOW: u8 = 0b11 << 3;
+        let preference = if self.fallback { LOW } else { 0 };
+        let flags = u8::from(self.managed) << 7 | u8::from(self.other) << 6 | preference;
         let [life_high, life_low] = self.lifetime_seconds.to_be_bytes();
         let rest = [crate::DEFAULT_TTL, flags, life_high, life_low];
         let mut body = vec![0; 8]; // reachable time and retransmission timer: not given
         body.extend([OPTION_SOURCE_MAC, 1]);
         body.extend(self.source.0);
-        body.extend([OPTION_MTU, 1, 0, 0]);
-        body.extend(self.mtu.to_be_bytes());
-        self.prefixes
-            .iter()
-            .for_each(|p| p.write(self.valid_seconds, &mut body));
+        if self.mtu >= MTU_MIN {
+            body.extend([OPTION_MTU, 1, 0, 0]);
+            body.extend(self.mtu.to_be_bytes());
+        }
+        self.prefixes.iter().for_each(|p| p.write(&mut body));
         self.write_dns(&mut body);
+        self.write_search(&mut body);
         let icmp = Icmp {
             kind: icmp6::ROUTER_ADVERTISEMENT,
             code: 0,
@@ -246,15 +258,27 @@ impl RouterAdvertisement {
             servers.iter().for_each(|s| body.extend(s.octets()));
         }
     }
+
+    fn write_search(&self, body: &mut Vec<u8>) {
+        /// As long as the option's length field can count.
+        const SEARCH_MAX: usize = 255 * 8 - 8;
+        if (1..=SEARCH_MAX).contains(&self.search.len()) {
+            let padded = self.search.len().next_multiple_of(8);
+            body.extend([OPTION_DNSSL, 1 + (padded / 8) as u8, 0, 0]);
+            body.extend(self.valid_seconds.to_be_bytes());
+            body.extend(&self.search);
+            body.resize(body.len() + padded - self.search.len(), 0);
+        }
+    }
 }
 
 impl Prefix {
-    fn write(&self, valid_seconds: u32, body: &mut Vec<u8>) {
+    fn write(&self, body: &mut Vec<u8>) {
         const ON_LINK: u8 = 0x80;
         let flags = ON_LINK | u8::from(self.autonomous) << 6;
         body.extend([OPTION_PREFIX, 4, self.len, flags]);
-        body.extend(valid_seconds.to_be_bytes());
-        body.extend(valid_seconds.to_be_bytes()); // preferred as long as valid
+        body.extend(self.valid_seconds.to_be_bytes());
+        body.extend(self.valid_seconds.to_be_bytes()); // preferred as long as valid
         body.extend([0; 4]);
         body.extend(self.net.octets());
     }

@@ -6,7 +6,7 @@ use dhcproto::{Decodable, Decoder};
 use flow::{DropReason, Verdict};
 use sim::testing::{Frame, Payload, Town, World, mac};
 use std::net::{IpAddr, Ipv4Addr};
-use topology::{HostRoute, Object, Subnet};
+use topology::{Family, HostRoute, Object, Subnet};
 use wire::{Dhcp4Kind, Dhcp4Request, Mac};
 
 fn ask(town: &Town, kind: Dhcp4Kind) -> Dhcp4Request {
@@ -19,17 +19,27 @@ fn ask(town: &Town, kind: Dhcp4Kind) -> Dhcp4Request {
         mac: town.a.mac,
         requested: None,
         server: None,
+        identifier: vec![],
+        wanted: vec![],
+        message_max: None,
     }
 }
 
 fn frame(town: &Town, request: &Dhcp4Request) -> Vec<u8> {
+    frame_to(town, request, Ipv4Addr::BROADCAST, 68)
+}
+
+fn frame_to(town: &Town, request: &Dhcp4Request, dst: Ipv4Addr, sport: u16) -> Vec<u8> {
     Frame {
         smac: town.a.mac,
-        dmac: Mac::BROADCAST,
+        dmac: match dst.is_broadcast() {
+            true => Mac::BROADCAST,
+            false => town.a.gateway,
+        },
         src: IpAddr::V4(request.client),
-        dst: IpAddr::V4(Ipv4Addr::BROADCAST),
+        dst: IpAddr::V4(dst),
         ttl: 64,
-        payload: Payload::Udp(68, 67, request.message()),
+        payload: Payload::Udp(sport, 67, request.message()),
     }
     .bytes()
 }
@@ -223,7 +233,10 @@ fn relays_are_not_served_and_others_are_not_asked_for() {
         relay: [10, 0, 0, 9].into(),
         ..ask(&town, Dhcp4Kind::Discover)
     };
-    assert_eq!(verdict(&town, &relayed), Verdict::Answer(vec![]));
+    assert_eq!(
+        reason(&verdict(&town, &relayed)),
+        Some(DropReason::DhcpRelayed)
+    );
     let other = Dhcp4Request {
         mac: mac(99),
         ..ask(&town, Dhcp4Kind::Discover)
@@ -264,4 +277,166 @@ fn rubbish_is_named() {
     bytes[42] = 9;
     let verdict = send(&town.snapshot(), town.a.port, &bytes);
     assert_eq!(reason(&verdict), Some(DropReason::Malformed));
+}
+
+#[test]
+fn a_relay_of_a_vm_is_refused_and_its_own_server_is_left_alone() {
+    let town = Town::with_default_group();
+    let own = Ipv4Addr::new(10, 0, 0, 10);
+    let relayed = Dhcp4Request {
+        relay: own,
+        client: own,
+        ..ask(&town, Dhcp4Kind::Discover)
+    };
+    let to = |dst, sport| {
+        let frame = frame_to(&town, &relayed, dst, sport);
+        reason(&send(&town.snapshot(), town.a.port, &frame))
+    };
+    let gateway = Ipv4Addr::new(10, 0, 0, 1);
+    for dst in [Ipv4Addr::BROADCAST, gateway] {
+        assert_eq!(to(dst, 67), Some(DropReason::DhcpRelayed), "{dst}");
+    }
+    for sport in [67, 68] {
+        let elsewhere = to(Ipv4Addr::new(10, 0, 0, 99), sport);
+        assert_ne!(elsewhere, Some(DropReason::DhcpRelayed));
+    }
+}
+
+#[test]
+fn renewals_come_to_the_gateway_address() {
+    let town = Town::with_default_group();
+    let renewal = Dhcp4Request {
+        client: [10, 0, 0, 10].into(),
+        ..ask(&town, Dhcp4Kind::Request)
+    };
+    let frame = frame_to(&town, &renewal, Ipv4Addr::new(10, 0, 0, 1), 68);
+    let answer = answered(send(&town.snapshot(), town.a.port, &frame));
+    assert_eq!(kind(&answer), MessageType::Ack);
+    assert_eq!(answer[30..34], [10, 0, 0, 10]);
+}
+
+fn with_options(options: &[(u16, &[u8])]) -> Town {
+    let mut town = Town::with_default_group();
+    let id = town.a.port;
+    for object in &mut town.world.objects {
+        if let Object::Port(port) = object
+            && port.id == id
+        {
+            port.dhcp_options = options
+                .iter()
+                .map(|(code, data)| topology::DhcpOption {
+                    family: Family::V4,
+                    code: *code,
+                    data: data.to_vec(),
+                })
+                .collect();
+        }
+    }
+    town
+}
+
+#[test]
+fn options_of_the_port_replace_those_of_the_subnet() {
+    let town = with_options(&[
+        (26, &[5, 0]),
+        (3, &[]),
+        (66, b"tftp.example.org"),
+        (67, b"pxelinux.0"),
+        (topology::DhcpOption::NEXT_SERVER, &[192, 0, 2, 9]),
+        (224, &[1, 2]),
+    ]);
+    let message = read(&answered(verdict(&town, &ask(&town, Dhcp4Kind::Discover))));
+    let option = |code| message.opts().get(code).cloned();
+    assert_eq!(
+        option(OptionCode::InterfaceMtu),
+        Some(DhcpOption::InterfaceMtu(1280))
+    );
+    assert_eq!(option(OptionCode::Router), None, "given as nothing");
+    let tftp = DhcpOption::TFTPServerName(b"tftp.example.org".to_vec());
+    assert_eq!(option(OptionCode::TFTPServerName), Some(tftp));
+    let file = DhcpOption::BootfileName(b"pxelinux.0".to_vec());
+    assert_eq!(option(OptionCode::BootfileName), Some(file));
+    assert_eq!(message.siaddr(), Ipv4Addr::new(192, 0, 2, 9));
+    assert_eq!(message.fname(), Some(&b"pxelinux.0\0"[..]));
+    let unknown = option(OptionCode::Unknown(224)).map(|o| format!("{o:?}"));
+    assert!(unknown.is_some_and(|o| o.contains("[1, 2]")));
+}
+
+#[test]
+fn an_inform_is_not_told_of_lease_times() {
+    let town = with_options(&[(51, &[0, 0, 0, 60]), (58, &[0, 0, 0, 30])]);
+    let inform = Dhcp4Request {
+        client: [10, 0, 0, 10].into(),
+        ..ask(&town, Dhcp4Kind::Inform)
+    };
+    let told = |request| {
+        let message = read(&answered(verdict(&town, &request)));
+        let codes = [OptionCode::AddressLeaseTime, OptionCode::Renewal];
+        codes.map(|code| message.opts().get(code).is_some())
+    };
+    assert_eq!(told(inform), [false, false]);
+    assert_eq!(told(ask(&town, Dhcp4Kind::Discover)), [true, true]);
+}
+
+#[test]
+fn the_client_identifier_is_given_back_and_windows_gets_its_routes() {
+    let routes = [24, 192, 0, 2, 10, 0, 0, 5];
+    let town = with_options(&[(121, &routes)]);
+    let request = Dhcp4Request {
+        identifier: vec![1, 7, 7],
+        wanted: vec![249],
+        ..ask(&town, Dhcp4Kind::Discover)
+    };
+    let message = read(&answered(verdict(&town, &request)));
+    let identifier = DhcpOption::ClientIdentifier(vec![1, 7, 7]);
+    assert_eq!(
+        message.opts().get(OptionCode::ClientIdentifier),
+        Some(&identifier)
+    );
+    let windows = message.opts().get(OptionCode::Unknown(249));
+    let windows = windows.or_else(|| message.opts().get(OptionCode::from(249)));
+    assert!(windows.is_some_and(|o| format!("{o:?}").contains("192")));
+    let plain = read(&answered(verdict(&town, &ask(&town, Dhcp4Kind::Discover))));
+    assert_eq!(plain.opts().get(OptionCode::from(249)), None);
+}
+
+#[test]
+fn a_second_subnet_is_on_the_link_and_metadata_where_no_router_is() {
+    let mut town = Town::with_default_group();
+    subnets(&mut town).for_each(|s| s.gateway = None);
+    let red = town.red;
+    town.world.subnet(red, "10.7.0.0/16");
+    let message = read(&answered(verdict(&town, &ask(&town, Dhcp4Kind::Discover))));
+    let on_link = Ipv4Addr::UNSPECIFIED;
+    let routes = vec![
+        ("10.7.0.0/16".parse().unwrap(), on_link),
+        ("169.254.169.254/32".parse().unwrap(), on_link),
+    ];
+    let wanted = DhcpOption::ClasslessStaticRoute(routes);
+    assert_eq!(
+        message.opts().get(OptionCode::ClasslessStaticRoute),
+        Some(&wanted)
+    );
+}
+
+#[test]
+fn a_default_route_among_the_host_routes_is_the_gateway_of_a_subnet_without_one() {
+    let mut town = Town::with_default_group();
+    for subnet in subnets(&mut town) {
+        subnet.gateway = None;
+        subnet.host_routes.push(HostRoute {
+            destination: "0.0.0.0/0".parse().unwrap(),
+            nexthop: crate::ip("10.0.0.77"),
+        });
+    }
+    let message = read(&answered(verdict(&town, &ask(&town, Dhcp4Kind::Discover))));
+    let router = DhcpOption::Router(vec![[10, 0, 0, 77].into()]);
+    assert_eq!(message.opts().get(OptionCode::Router), Some(&router));
+    let Some(DhcpOption::ClasslessStaticRoute(routes)) =
+        message.opts().get(OptionCode::ClasslessStaticRoute)
+    else {
+        panic!("no routes");
+    };
+    let default = ("0.0.0.0/0".parse().unwrap(), [10, 0, 0, 77].into());
+    assert_eq!(routes.last(), Some(&default));
 }

@@ -8,7 +8,7 @@ use dhcproto::{Decodable, Decoder, Encodable};
 use flow::{DropReason, Verdict};
 use sim::testing::{Frame, Payload, Town, World};
 use std::net::{IpAddr, Ipv6Addr};
-use topology::{Ipv6Mode, Object};
+use topology::{Family, Ipv6Mode, Object};
 use wire::Mac;
 
 fn town(mode: Ipv6Mode) -> Town {
@@ -19,7 +19,7 @@ fn town(mode: Ipv6Mode) -> Town {
         if let Object::Subnet(subnet) = object
             && subnet.cidr.addr().is_ipv6()
         {
-            subnet.ipv6_mode = Some(mode);
+            (subnet.ipv6_mode, subnet.ipv6_address_mode) = (Some(mode), Some(mode));
         }
     }
     town
@@ -101,7 +101,10 @@ fn an_address_is_advertised_and_given() {
         MessageType::Renew,
         MessageType::Rebind,
     ] {
-        let options = vec![server.clone(), wanted(Some("fd00::10"))];
+        let mut options = vec![wanted(Some("fd00::10"))];
+        if kind != MessageType::Rebind {
+            options.push(server.clone());
+        }
         let reply = exchange(&town, &ask(kind, options));
         assert_eq!(reply.msg_type(), MessageType::Reply);
         assert_eq!(given(&reply), [(own, 86_400)]);
@@ -171,4 +174,151 @@ fn networks_with_slaac_alone_have_no_server() {
         .unwrap();
     let verdict = send(&town.snapshot(), town.a.port, &frame(&town, message));
     assert_eq!(reason(&verdict), Some(DropReason::SecurityGroupEgress));
+}
+
+#[test]
+fn each_pair_of_modes_has_the_service_that_neutron_defines() {
+    use Ipv6Mode::{Dhcpv6Stateful, Dhcpv6Stateless, Slaac};
+    // whether information is given, and an address
+    let cases = [
+        (None, None, true, true),
+        (None, Some(Slaac), false, false),
+        (None, Some(Dhcpv6Stateful), true, true),
+        (None, Some(Dhcpv6Stateless), true, false),
+        (Some(Slaac), None, false, false),
+        (Some(Dhcpv6Stateful), None, false, false),
+        (Some(Dhcpv6Stateless), None, false, false),
+        (Some(Slaac), Some(Slaac), false, false),
+        (Some(Dhcpv6Stateful), Some(Dhcpv6Stateful), true, true),
+        (Some(Dhcpv6Stateless), Some(Dhcpv6Stateless), true, false),
+    ];
+    for (ra, address, informs, gives) in cases {
+        let mut town = town(Slaac);
+        for object in &mut town.world.objects {
+            if let Object::Subnet(subnet) = object
+                && subnet.cidr.addr().is_ipv6()
+            {
+                (subnet.ipv6_mode, subnet.ipv6_address_mode) = (ra, address);
+            }
+        }
+        let solicit = ask(MessageType::Solicit, vec![wanted(None)]);
+        let bytes = frame(&town, solicit.to_vec().unwrap());
+        let verdict = send(&town.snapshot(), town.a.port, &bytes);
+        let case = format!("{ra:?} {address:?}");
+        assert_eq!(matches!(verdict, Verdict::Answer(_)), informs, "{case}");
+        if informs {
+            let given = !given(&exchange(&town, &solicit)).is_empty();
+            assert_eq!(given, gives, "{case}");
+        }
+    }
+}
+
+fn port(town: &mut Town) -> &mut topology::Port {
+    let id = town.a.port;
+    let mut objects = town.world.objects.iter_mut();
+    let found = objects.find_map(|o| match o {
+        Object::Port(port) if port.id == id => Some(port),
+        _ => None,
+    });
+    found.unwrap()
+}
+
+#[test]
+fn options_of_the_port_replace_those_of_the_subnet() {
+    let mut town = town(Ipv6Mode::Dhcpv6Stateful);
+    let server: Ipv6Addr = "fd00::53".parse().unwrap();
+    let options = [
+        (23, server.octets().to_vec()),
+        (59, b"tftp://[fd00::9]/boot".to_vec()),
+    ];
+    port(&mut town).dhcp_options = options
+        .map(|(code, data)| topology::DhcpOption {
+            family: Family::V6,
+            code,
+            data,
+        })
+        .into();
+    let reply = exchange(&town, &ask(MessageType::InformationRequest, vec![]));
+    let dns = DhcpOption::DomainNameServers(vec![server]);
+    assert_eq!(reply.opts().get(OptionCode::DomainNameServers), Some(&dns));
+    let url = reply.opts().get(OptionCode::OptBootfileUrl);
+    assert!(url.is_some(), "{reply:?}");
+}
+
+#[test]
+fn a_port_in_two_subnets_has_both_addresses_in_one_association() {
+    let mut town = town(Ipv6Mode::Dhcpv6Stateful);
+    let red = town.red;
+    let second = town.world.subnet(red, "fd00:9::/64");
+    for object in &mut town.world.objects {
+        if let Object::Subnet(subnet) = object
+            && subnet.id == second
+        {
+            subnet.ipv6_address_mode = Some(Ipv6Mode::Dhcpv6Stateful);
+        }
+    }
+    let address = topology::Address {
+        ip: crate::ip("fd00:9::10"),
+        subnet: second,
+    };
+    port(&mut town).addresses.push(address);
+    let advertise = exchange(&town, &ask(MessageType::Solicit, vec![wanted(None)]));
+    let all: Vec<String> = given(&advertise)
+        .iter()
+        .map(|(a, _)| a.to_string())
+        .collect();
+    assert_eq!(all, ["fd00::10", "fd00:9::10"]);
+}
+
+#[test]
+fn what_rfc_8415_wants_discarded_is() {
+    let town = town(Ipv6Mode::Dhcpv6Stateful);
+    let server = || DhcpOption::ServerId(vec![0, 3, 0, 1, 0x02, 0x4d, 0x4e, 0, 0, 1]);
+    let silent = |message: Message| {
+        let bytes = frame(&town, message.to_vec().unwrap());
+        let verdict = send(&town.snapshot(), town.a.port, &bytes);
+        assert_eq!(verdict, Verdict::Answer(vec![]), "{message:?}");
+    };
+    let mut anonymous = Message::new_with_id(MessageType::Solicit, [1, 2, 3]);
+    anonymous.opts_mut().insert(wanted(None));
+    silent(anonymous);
+    silent(ask(MessageType::Solicit, vec![server(), wanted(None)]));
+    silent(ask(MessageType::Request, vec![wanted(None)]));
+    silent(ask(MessageType::Confirm, vec![wanted(None)]));
+    // what is given back is only acknowledged
+    for kind in [MessageType::Release, MessageType::Decline] {
+        let message = ask(kind, vec![server(), wanted(Some("fd00::10"))]);
+        let reply = exchange(&town, &message);
+        assert!(reply.opts().get(OptionCode::StatusCode).is_some());
+        assert_eq!(given(&reply), []);
+    }
+}
+
+#[test]
+fn prefixes_are_not_delegated_and_relays_are_refused() {
+    let town = town(Ipv6Mode::Dhcpv6Stateful);
+    let prefix = DhcpOption::IAPD(dhcproto::v6::IAPD {
+        id: 9,
+        t1: 0,
+        t2: 0,
+        opts: DhcpOptions::new(),
+    });
+    let advertise = exchange(
+        &town,
+        &ask(MessageType::Solicit, vec![prefix, wanted(None)]),
+    );
+    let Some(DhcpOption::IAPD(answer)) = advertise.opts().get(OptionCode::IAPD) else {
+        panic!("{advertise:?}");
+    };
+    let Some(DhcpOption::StatusCode(code)) = answer.opts.get(OptionCode::StatusCode) else {
+        panic!("{answer:?}");
+    };
+    assert_eq!(code.status, Status::NoPrefixAvail);
+    assert_eq!(given(&advertise).len(), 1);
+    let verdict = send(
+        &town.snapshot(),
+        town.a.port,
+        &frame(&town, vec![12, 0, 0, 0]),
+    );
+    assert_eq!(reason(&verdict), Some(DropReason::DhcpRelayed));
 }

@@ -73,14 +73,17 @@ fn a_router_advertisement_has_its_options_in_order() {
         managed: false,
         other: true,
         lifetime_seconds: 1800,
+        fallback: false,
         mtu: 1450,
         source: MAC,
         prefixes: vec![Prefix {
             net: ip("fd00:1::"),
             len: 64,
             autonomous: true,
+            valid_seconds: 3600,
         }],
         dns: vec![ip("fd00::53")],
+        search: b"\x03lab\x00".to_vec(),
         valid_seconds: 86_400,
     };
     let message = ra.message(ip("fe80::1"), ALL_NODES);
@@ -90,8 +93,22 @@ fn a_router_advertisement_has_its_options_in_order() {
     assert_eq!(&message[24..32], &[5, 1, 0, 0, 0, 0, 5, 0xaa]);
     assert_eq!(&message[32..36], &[3, 4, 64, 0xc0]);
     assert_eq!(&message[48..64], &ip("fd00:1::").octets());
+    assert_eq!(&message[36..44], &[0, 0, 14, 16, 0, 0, 14, 16]);
     assert_eq!(&message[64..66], &[25, 3]);
-    assert_eq!(message.len(), 88);
+    assert_eq!(&message[88..96], &[31, 2, 0, 0, 0, 1, 0x51, 0x80]);
+    assert_eq!(&message[96..104], b"\x03lab\x00\x00\x00\x00");
+    assert_eq!(message.len(), 104);
+    // nothing but the sender's MAC, and the lowest preference
+    let little = RouterAdvertisement {
+        fallback: true,
+        mtu: 1279,
+        prefixes: vec![],
+        dns: vec![],
+        search: vec![],
+        ..ra
+    };
+    let message = little.message(ip("fe80::1"), ALL_NODES);
+    assert_eq!((message[5], message.len()), (0x58, 24));
 }
 
 #[test]
