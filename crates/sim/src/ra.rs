@@ -190,7 +190,7 @@ fn advertisement(
         fallback: is_default && !router.is_some_and(is_gateway),
         mtu: u32::from(bridge.mtu),
         source: router.map_or(FABRIC, |port| port.mac),
-        prefixes: subnets.iter().filter_map(|s| prefix(s)).collect(),
+        prefixes: subnets.iter().filter_map(prefix).collect(),
         dns: subnets
             .iter()
             .flat_map(|(s, _)| &s.dns)
