@@ -4,6 +4,10 @@
 //! they are now: each stateful end must allow the *opposite* direction of its tuple. A packet that
 //! fails this is judged as if it opened a connection. An end whose groups are all stateless always
 //! asks for a rule of the packet's own direction.
+//!
+//! An ICMP error passes with its connection. Where nobody knows connections it passes if a packet
+//! of its connection in its direction would, or by a rule for ICMP errors; flow keys do not tell
+//! the types of errors apart, so a rule for one type is good for all.
 
 use crate::{
     bridge::Path,
@@ -13,9 +17,9 @@ use crate::{
 };
 use flow::DropReason;
 use topology::{
-    Direction, GroupId, Layer4, Port, Remote, Rule, RuleId, Security, SetId, Snapshot, Tag,
+    Direction, Family, GroupId, Layer4, Port, Remote, Rule, RuleId, Security, SetId, Snapshot, Tag,
 };
-use wire::protocol;
+use wire::{icmp4, icmp6, protocol};
 
 /// Which end of the packet a port is.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -82,8 +86,10 @@ impl Sim<'_> {
         self.refuse_lone_error(port, stateful)?;
         let sender_stateful = match (path.sender, &path.ingress.security) {
             (Sender::Reply, Some(sender)) => {
+                let stateful = self.is_stateful(sender);
+                self.refuse_lone_error(path.ingress, stateful)?;
                 self.require_rule(path.ingress, sender, End::Sender)?;
-                self.is_stateful(sender)
+                stateful
             }
             (sender, _) => sender == Sender::Allowed { stateful: true },
         };
@@ -188,9 +194,27 @@ impl Sim<'_> {
 
     fn allows(&mut self, rule: &Rule, end: End, tuple: Tuple) -> bool {
         self.look.family() == Some(rule.family)
-            && rule.protocol.is_none_or(|p| p == self.look.proto())
-            && self.matches_layer4(rule, tuple)
+            && (self.matches_packet(rule, tuple)
+                || (tuple == Tuple::Own && self.is_error_for(rule)))
             && self.matches_remote(rule, end)
+    }
+
+    fn matches_packet(&mut self, rule: &Rule, tuple: Tuple) -> bool {
+        rule.protocol.is_none_or(|p| p == self.look.proto()) && self.matches_layer4(rule, tuple)
+    }
+
+    /// An ICMP error, and a rule for these. Only stateless ends ask: others know its connection.
+    fn is_error_for(&self, rule: &Rule) -> bool {
+        let (icmp, errors): (u8, &[u8]) = match rule.family {
+            Family::V4 => (protocol::ICMP, &icmp4::ERRORS),
+            Family::V6 => (protocol::ICMPV6, &icmp6::ERRORS),
+        };
+        let of_kind = match rule.layer4 {
+            Layer4::Any => true,
+            Layer4::Icmp { kind, .. } => errors.contains(&kind),
+            Layer4::Ports { .. } => false,
+        };
+        self.look.is_icmp_error() && rule.protocol == Some(icmp) && of_kind
     }
 
     fn matches_layer4(&mut self, rule: &Rule, tuple: Tuple) -> bool {

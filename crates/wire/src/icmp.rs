@@ -18,6 +18,8 @@ pub mod icmp4 {
     pub const TIME_EXCEEDED: u8 = 11;
     /// A field of the header is wrong.
     pub const PARAMETER_PROBLEM: u8 = 12;
+    /// Messages that quote a packet.
+    pub const ERRORS: [u8; 3] = [UNREACHABLE, TIME_EXCEEDED, PARAMETER_PROBLEM];
 }
 
 /// Types of ICMPv6.
@@ -30,6 +32,13 @@ pub mod icmp6 {
     pub const TIME_EXCEEDED: u8 = 3;
     /// A field of the header is wrong.
     pub const PARAMETER_PROBLEM: u8 = 4;
+    /// Messages that quote a packet.
+    pub const ERRORS: [u8; 4] = [
+        UNREACHABLE,
+        PACKET_TOO_BIG,
+        TIME_EXCEEDED,
+        PARAMETER_PROBLEM,
+    ];
     /// Echo request.
     pub const ECHO_REQUEST: u8 = 128;
     /// Answer to an echo request.
