@@ -1,5 +1,6 @@
 //! The configuration file: read once, checked once, refused with the place of the mistake.
 
+use crate::metadata::config::MetadataConfig;
 use serde::{Deserialize, Serialize};
 use std::{
     fmt, fs, io,
@@ -22,6 +23,9 @@ pub struct Config {
     /// The socket for `mm-ctl` and `midonet`.
     #[serde(default)]
     pub api: ApiConfig,
+    /// The metadata service; off if absent.
+    #[serde(default)]
+    pub metadata: Option<MetadataConfig>,
 }
 
 /// `[host]`
@@ -35,6 +39,8 @@ pub struct HostConfig {
     /// Underlay address that other hosts send to; if absent, the address this host reaches the
     /// cluster from.
     pub tunnel_ip: Option<IpAddr>,
+    /// UDP port by which agents tell each other where stations are; the same on all hosts.
+    pub peer_port: u16,
 }
 
 /// `[cluster]`
@@ -75,6 +81,7 @@ impl Default for HostConfig {
             name: None,
             state_dir: "/var/lib/midonet".into(),
             tunnel_ip: None,
+            peer_port: 8183,
         }
     }
 }
@@ -224,6 +231,9 @@ impl Config {
                 "must be from 1024 to 16777216".into(),
             ));
         }
+        if self.host.peer_port == 0 {
+            return Err(("host.peer_port", "must not be 0".into()));
+        }
         if self.datapath.vxlan_port == 0 {
             return Err(("datapath.vxlan_port", "must not be 0".into()));
         }
@@ -233,7 +243,9 @@ impl Config {
                 "must not be 0: no VM would get an address".into(),
             ));
         }
-        Ok(())
+        self.metadata
+            .as_ref()
+            .map_or(Ok(()), MetadataConfig::validate)
     }
 
     /// The configuration in effect as TOML, without the secret.
@@ -288,6 +300,10 @@ mod tests {
                 "datapath.connections",
             ),
             (
+                &format!("{SMALLEST}[metadata]\nnova = \"nova\"\nshared_secret = \"s\"\n"),
+                "metadata.nova",
+            ),
+            (
                 &format!("{SMALLEST}[host]\ntunnel_ip = \"0.0.0.0\"\n"),
                 "host.tunnel_ip",
             ),
@@ -299,7 +315,8 @@ mod tests {
 
     #[test]
     fn the_secret_is_never_shown() {
-        let config = parse(SMALLEST).unwrap();
+        let metadata = "[metadata]\nnova = \"http://n:1\"\nshared_secret = \"s3\"\n";
+        let config = parse(&format!("{SMALLEST}{metadata}")).unwrap();
         assert!(!config.shown().contains("s3") && !format!("{config:?}").contains("s3"));
     }
 }

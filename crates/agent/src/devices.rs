@@ -1,6 +1,7 @@
 //! The devices of the agent: one VXLAN device for all tunnels, one veth pair for frames that go back
 //! into the kernel program.
 
+use crate::metadata;
 use linux::{LinkError, Netlink};
 
 /// The VXLAN device.
@@ -83,6 +84,7 @@ async fn ready(
 
 /// Removes them.
 pub async fn remove(netlink: &Netlink) -> Result<(), LinkError> {
+    netlink.delete(metadata::device::DEVICE).await?;
     netlink.delete(VXLAN).await?;
     netlink.delete(INJECT).await
 }

@@ -8,6 +8,7 @@
 //! | `binder`, `bindings`, `plug` | which interface is which port; attaching it |
 //! | `packet_worker`, `flood` | the upcall thread and its frames to other hosts |
 //! | `too_big`, `reassembly` | what is split for a smaller MTU, and put together for a router |
+//! | `metadata` | the metadata service of this host's servers, and the proxy to Nova behind it |
 //! | `advertiser` | unasked router advertisements |
 //! | `local_api`, `metrics` | the socket for `mm-ctl`, `midonet` and Prometheus |
 //! | `state`, `config`, `devices` | the state directory, the configuration, our own interfaces |
@@ -22,6 +23,7 @@ pub mod devices;
 pub mod flood;
 pub mod follower;
 pub mod local_api;
+pub mod metadata;
 pub mod metrics;
 pub mod packet_worker;
 pub mod plug;

@@ -29,6 +29,8 @@ pub struct Metrics {
     pub refused: AtomicU64,
     /// Router advertisements sent unasked.
     pub advertisements: AtomicU64,
+    /// Of the metadata service.
+    pub metadata: crate::metadata::counters::Counters,
     busy_ns: AtomicU64,
 }
 
@@ -92,6 +94,7 @@ impl Metrics {
             "Unasked router advertisements.",
             sent,
         );
+        self.metadata.write(text);
     }
 }
 
@@ -134,6 +137,25 @@ impl Prometheus {
     ) {
         self.family(name, kind, help);
         self.sample(&[], value);
+    }
+
+    /// A metric of values in classes; `counts` has one class more than `bounds`, for what is beyond.
+    pub fn histogram(
+        &mut self,
+        name: &'static str,
+        help: &str,
+        bounds: &[f64],
+        counts: &[u64],
+        sum: f64,
+    ) {
+        self.family(name, "histogram", help);
+        let mut total = 0;
+        let bounds = bounds.iter().map(f64::to_string);
+        for (bound, count) in bounds.chain(["+Inf".to_owned()]).zip(counts) {
+            total += count;
+            let _ = writeln!(self.text, "{name}_bucket{{le=\"{bound}\"}} {total}");
+        }
+        let _ = write!(self.text, "{name}_sum {sum}\n{name}_count {total}\n");
     }
 
     /// The text.

@@ -10,6 +10,7 @@ use crate::{
     flood::Underlay,
     follower::{Follower, Identity},
     local_api::{self, SocketError},
+    metadata::{self, config::MetadataConfig, device::Device},
     packet_worker::PacketWorker,
     plug::{Plugger, Taps},
     shared::Shared,
@@ -39,6 +40,9 @@ const SAVE: Duration = Duration::from_secs(2);
 /// Frames of floods by the tunnel that may come up in a second, from all hosts together.
 const FLOOD_RATE: u32 = 10_000;
 
+/// Frames of the metadata service that may come up in a second: one for each new source.
+const METADATA_RATE: u32 = 10_000;
+
 /// Why the agent ends.
 #[derive(Debug, thiserror::Error)]
 #[expect(missing_docs, reason = "each variant is the error it carries")]
@@ -59,6 +63,8 @@ pub enum RunError {
     Link(#[from] LinkError),
     #[error(transparent)]
     Device(#[from] DeviceError),
+    #[error(transparent)]
+    Metadata(#[from] metadata::device::DeviceError),
     #[error(transparent)]
     Binder(#[from] BinderError),
     #[error(transparent)]
@@ -120,6 +126,16 @@ async fn start(
 
     let (upcalls, reader) = (datapath.upcalls()?, datapath.maps()?);
     let left = datapath.attached_ports()?;
+    if let Some(metadata) = &config.metadata {
+        let device = Device::make(&netlink).await?;
+        datapath.attach_port(device.ifindex, METADATA_RATE)?;
+        shared.world().set_metadata_device(device.ifindex);
+        tasks.spawn(serve_metadata(
+            Arc::clone(&shared),
+            metadata.clone(),
+            device,
+        ));
+    }
     let rate = config.datapath.upcall_rate;
     let plugger = Plugger::new(Taps { datapath, rate }, Arc::clone(&shared), left);
     let binder = Binder::start(Arc::clone(&shared), plugger, netlink, events).await?;
@@ -263,6 +279,19 @@ async fn save<M: Send + 'static>(shared: &Arc<Shared<M>>) -> Result<(), StateErr
     let state = shared.state().clone();
     let saved = spawn_blocking(move || state.save_topology(instance, revision, &snapshot)).await;
     saved.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+}
+
+/// Nobody is let in before there is a topology to know them by. The namespace is given up with the
+/// service.
+async fn serve_metadata<M: Maps + Send + 'static>(
+    shared: Arc<Shared<M>>,
+    config: MetadataConfig,
+    device: Device,
+) -> Result<(), RunError> {
+    let mut changed = shared.changed.subscribe();
+    while !shared.world().is_ready() && changed.changed().await.is_ok() {}
+    let listener = device.listen()?;
+    match metadata::Service::new(shared, config).serve(listener).await {}
 }
 
 async fn upkeep<M: Maps>(shared: Arc<Shared<M>>) -> Result<(), RunError> {

@@ -12,6 +12,7 @@ use crate::{
 };
 use datapath::{Maps, MapsError, Place, Places, Table, compile};
 use flow::{Decision, DropReason, FlowKey, Verdict};
+use metadata::Metadata;
 use sim::{Ingress, Packet};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -34,6 +35,7 @@ pub struct World<M> {
     networks: HashMap<TunnelKey, BridgeId>,
     drops: BTreeMap<(u32, DropReason), Dropped>,
     reassembly: Reassembly,
+    metadata: Metadata,
 }
 
 /// The decision table exists only once there is a topology to decide by; until then the decisions
@@ -89,7 +91,6 @@ impl<M: Maps> World<M> {
         Self {
             host,
             instance: None,
-            dhcp_options: vec![],
             revision: 0,
             snapshot: Arc::default(),
             decisions: Decisions::Waiting(Some(maps)),
@@ -98,6 +99,7 @@ impl<M: Maps> World<M> {
             networks: HashMap::new(),
             drops: BTreeMap::new(),
             reassembly: Reassembly::default(),
+            metadata: Metadata::off(),
         }
     }
 
@@ -184,6 +186,7 @@ impl<M: Maps> World<M> {
         };
         self.drops.retain(|(tap, _), _| *tap != ifindex);
         self.reassembly.forget(ifindex);
+        self.metadata.forget(before.port);
         if self.ports.get(&before.port) == Some(&ifindex) {
             self.ports.remove(&before.port);
         }
@@ -225,6 +228,9 @@ impl<M: Maps> World<M> {
 
     /// Judges a frame that came up.
     pub fn decide(&mut self, upcall: &Upcall<'_>) -> Outcome {
+        if upcall.header.vni == 0 && self.metadata.device == Some(upcall.header.key.in_port) {
+            return self.answer_asker(upcall);
+        }
         let ingress = match self.ingress(&upcall.header) {
             Ok(ingress) => ingress,
             Err(reason) => return self.dropped(upcall, reason, None),
@@ -235,9 +241,12 @@ impl<M: Maps> World<M> {
             frame: upcall.bytes,
             gso_size: header.gso_size,
         };
-        let Some(decision) = simulate(&self.snapshot, ingress, &packet) else {
+        let Some(mut decision) = simulate(&self.snapshot, ingress, &packet) else {
             return self.dropped(upcall, DropReason::Malformed, None);
         };
+        if decision.verdict == Verdict::Metadata {
+            decision.verdict = self.serve_asker(ingress, &header.key);
+        }
         let cached = header.why == bpf_abi::WHY_MISS;
         if cached && !self.install(upcall, &decision) {
             return self.dropped(upcall, DropReason::TableFull, None);
@@ -258,6 +267,7 @@ impl<M: Maps> World<M> {
                 answer.map_or(dropped, |frame| Outcome::Answer(vec![frame]))
             }
             Verdict::Flood { ports } => self.flood(ingress, &ports),
+            Verdict::Metadata => self.no_service(upcall),
             Verdict::Forward { mtu, .. }
                 if matches!(header.why, bpf_abi::WHY_MISS | bpf_abi::WHY_MTU)
                     && let Some(frames) = split(upcall.bytes, header.gso_size, mtu) =>
@@ -471,6 +481,10 @@ impl<M> World<M> {
 
 impl<M> Places for World<M> {
     fn place(&self, port: PortId) -> Place {
+        if port == metadata::SERVICE {
+            let device = self.metadata.device;
+            return device.map_or(Place::Unbound, |ifindex| Place::Local { ifindex });
+        }
         let Some(port) = self.snapshot.port(port) else {
             return Place::Unbound;
         };
@@ -494,5 +508,6 @@ impl<M> Places for World<M> {
     }
 }
 
+mod metadata;
 #[cfg(test)]
 mod tests;
