@@ -5,7 +5,7 @@
 
 #include <linux/types.h>
 
-#define ABI 3
+#define ABI 4
 
 enum state { STATE_FORWARD = 0, STATE_REPLY = 1 };
 
@@ -134,6 +134,19 @@ struct subport {
 	__u16 pad;
 };
 
+enum direction { FROM_VM, TO_VM };
+
+struct limit_key {
+	__u32 port;
+	__u32 direction;
+};
+
+struct limit {
+	__u64 interval_ns;
+	__u64 burst_ns;
+	__u64 due_ns;
+};
+
 struct drop_key {
 	__u32 in_port;
 	__u32 reason;
@@ -149,6 +162,7 @@ struct config {
 	__u32 check_peers;
 	__u8 local[16];
 	__u32 local_family;
+	__u32 shaper_ifindex;
 	__u32 abi;
 };
 
@@ -199,6 +213,7 @@ enum reason {
 	SPOOFED_IP = 16,
 	UNRELATED_ICMP_ERROR = 31,
 	TUNNEL_SOURCE = 35,
+	PACKET_RATE = 50,
 };
 
 #endif

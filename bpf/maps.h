@@ -71,6 +71,24 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } TAGS SEC(".maps");
 
+/* Classes of the shaper by port, for what its VM sends. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, __u32);
+	__type(value, __u32);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} CLASSES SEC(".maps");
+
+/* Packets a second by port and direction. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 32768);
+	__type(key, struct limit_key);
+	__type(value, struct limit);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} LIMITS SEC(".maps");
+
 /* Tunnel keys of this host. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);

@@ -1,12 +1,16 @@
 /* The fast path: what happens to a frame on a host. docs/life-of-a-packet.md tells the story.
  *
- *   from_port    ingress of a tap: frames from its VM
- *   from_tunnel  ingress of the VXLAN device: frames from other hosts, already authorised there
- *   inject       egress of the agent's device: frames that the agent sends on
+ *   from_port          ingress of a tap: frames from its VM
+ *   from_port_limited  the same where what the VM sends has a limit
+ *   shaped             ingress of the shaper's far end: frames that have waited their time there
+ *   to_port_limited    egress of a tap where what the VM gets has a limit
+ *   from_tunnel        ingress of the VXLAN device: frames from other hosts, authorised there
+ *   inject             egress of the agent's device: frames that the agent sends on
  *
  * An established connection costs one look-up in CONNS, one read of ACTIONS and a comparison of
  * generations. Counters are not atomic: a lost count costs less than a contended cache line. */
 #include "decide.h"
+#include "limit.h"
 
 #define ICMPV6_MLD_FIRST 130
 #define ICMPV6_ND_LAST 137
@@ -90,15 +94,41 @@ static __noinline int pipeline(struct __sk_buff *skb, __u32 in_port)
 
 SEC("classifier") int from_port(struct __sk_buff *skb)
 {
-	__u32 in_port = skb->ifindex;
+	__u32 in_port;
+	int reason = own(skb, &in_port);
 
-	if (skb->vlan_present) {
-		int reason = untag(skb, &in_port);
+	return reason ? drop(skb, in_port, reason) : pipeline(skb, in_port);
+}
 
-		if (reason)
-			return drop(skb, in_port, reason);
-	}
-	return pipeline(skb, in_port);
+SEC("classifier") int from_port_limited(struct __sk_buff *skb)
+{
+	__u32 in_port, *class;
+	int reason = own(skb, &in_port);
+
+	if (!reason && over_limit(skb, in_port, FROM_VM))
+		reason = PACKET_RATE;
+	if (reason)
+		return drop(skb, in_port, reason);
+	class = bpf_map_lookup_elem(&CLASSES, &in_port);
+	return class ? shape(skb, in_port, *class) : pipeline(skb, in_port);
+}
+
+/* The mark is kept between the ends of a veth pair in one namespace. */
+SEC("classifier") int shaped(struct __sk_buff *skb)
+{
+	__u32 in_port = skb->mark & MARK_IFINDEX;
+
+	skb->mark = 0; /* the underlay must not see it */
+	return in_port ? pipeline(skb, in_port) : TC_ACT_SHOT; /* the host's own chatter */
+}
+
+SEC("classifier") int to_port_limited(struct __sk_buff *skb)
+{
+	struct subport tag = { .ifindex = skb->ifindex, .vlan = skb->vlan_tci & VLAN_ID };
+	__u32 *number = skb->vlan_present ? bpf_map_lookup_elem(&TAGS, &tag) : 0;
+	__u32 port = number ? *number : tag.ifindex;
+
+	return over_limit(skb, port, TO_VM) ? drop(skb, port, PACKET_RATE) : TC_ACT_UNSPEC;
 }
 
 SEC("classifier") int inject(struct __sk_buff *skb)

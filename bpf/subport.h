@@ -9,7 +9,7 @@
 
 #define VLAN_ID 0xfff
 
-/* Takes the tag off and tells whose frame it is. Tag 0 is no VLAN but a priority alone
+/* Takes a tag off and tells whose frame it is. Tag 0 is no VLAN but a priority alone
  * (IEEE 802.1Q, 9.6): the frame is the tap's own. The kernel has put the outer tag beside the frame
  * before programs see it; an inner one stays, and ends in parse(). */
 static __noinline int untag(struct __sk_buff *skb, __u32 *in_port)
@@ -26,6 +26,13 @@ static __noinline int untag(struct __sk_buff *skb, __u32 *in_port)
 		*in_port = *number;
 	}
 	return bpf_skb_vlan_pop(skb) ? KERNEL_ERROR : PASS;
+}
+
+/* Whose frame comes in at this tap: the reason to drop it, or PASS. */
+static __always_inline int own(struct __sk_buff *skb, __u32 *in_port)
+{
+	*in_port = skb->ifindex;
+	return skb->vlan_present ? untag(skb, in_port) : PASS;
 }
 
 static __noinline int deliver_tagged(struct __sk_buff *skb, __u32 in_port, __u32 port)

@@ -253,6 +253,57 @@ pub struct Subport {
     pub pad: u16,
 }
 
+/// `LimitKey::direction`: what the VM sends.
+pub const FROM_VM: u32 = 0;
+/// `LimitKey::direction`: what the VM gets.
+pub const TO_VM: u32 = 1;
+
+/// Key of the packet rate limits.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LimitKey {
+    /// Number of the port.
+    pub port: u32,
+    /// `FROM_VM` or `TO_VM`.
+    pub direction: u32,
+}
+
+/// A packet rate limit: a token bucket, told as the time at which it will be full.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Limit {
+    /// Time that one packet is worth.
+    pub interval_ns: u64,
+    /// Time that a full bucket is worth.
+    pub burst_ns: u64,
+    /// When the bucket will be full, CLOCK_MONOTONIC; kept by the kernel program.
+    pub due_ns: u64,
+}
+
+impl Limit {
+    /// This many packets a second, and up to `burst` at once. No packet at all passes a limit of 0.
+    pub fn new(packets_per_second: u32, burst: u32) -> Self {
+        const SECOND_NS: u64 = 1_000_000_000;
+        let interval_ns = SECOND_NS / u64::from(packets_per_second.max(1));
+        let interval_ns = interval_ns.max(1);
+        let burst = if packets_per_second == 0 {
+            0
+        } else {
+            burst.max(1)
+        };
+        Self {
+            interval_ns,
+            burst_ns: interval_ns * u64::from(burst),
+            due_ns: 0,
+        }
+    }
+
+    /// Whether both let the same rate and burst pass.
+    pub fn allows_like(&self, other: &Limit) -> bool {
+        (self.interval_ns, self.burst_ns) == (other.interval_ns, other.burst_ns)
+    }
+}
+
 /// Key of the drop counters. Per-CPU value: `DropCount`.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -285,12 +336,14 @@ pub struct Config {
     pub local: [u8; 16],
     /// Family of `local`: 4 or 6; 0 lets the route choose.
     pub local_family: u32,
+    /// ifindex of the shaper's near end; 0 while there is none.
+    pub shaper_ifindex: u32,
     /// Layout of all maps; maps of another layout are not taken over.
     pub abi: u32,
 }
 
 /// `Config::abi`: changes with every change of a map's meaning.
-pub const ABI: u32 = 3;
+pub const ABI: u32 = 4;
 
 /// Key of the fragment table: what all fragments of a packet have in common.
 #[repr(C)]

@@ -2,8 +2,8 @@
 
 use crate::{Maps, MapsError, class::words};
 use bpf_abi::{
-    ACTIONS_MAX, Action, Conn, ConnKey, DecisionKey, DropCount, DropKey, FlowKey, MASKS_MAX, Mask,
-    Port, Subport,
+    ACTIONS_MAX, Action, Conn, ConnKey, DecisionKey, DropCount, DropKey, FlowKey, Limit, LimitKey,
+    MASKS_MAX, Mask, Port, Subport,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -21,6 +21,8 @@ pub struct FakeMaps {
     decisions: HashMap<DecisionKey, u32>,
     ports: BTreeMap<u32, Port>,
     subports: BTreeMap<u32, Subport>,
+    classes: BTreeMap<u32, u32>,
+    limits: BTreeMap<LimitKey, Limit>,
     tunnels: BTreeMap<TunnelKey, u32>,
     peers: Option<BTreeSet<IpAddr>>,
     /// What [`Maps::connections`] lists.
@@ -136,6 +138,37 @@ impl Maps for FakeMaps {
     fn subports(&self) -> Result<Vec<(u32, Subport)>, MapsError> {
         let all = self.subports.iter();
         Ok(all.map(|(number, subport)| (*number, *subport)).collect())
+    }
+
+    fn set_class(&mut self, number: u32, class: Option<u32>) -> Result<(), MapsError> {
+        match class {
+            Some(class) => self.classes.insert(number, class),
+            None => self.classes.remove(&number),
+        };
+        Ok(())
+    }
+
+    fn class(&self, number: u32) -> Result<Option<u32>, MapsError> {
+        Ok(self.classes.get(&number).copied())
+    }
+
+    fn set_limit(&mut self, key: LimitKey, limit: Option<Limit>) -> Result<(), MapsError> {
+        let old = self.limits.get(&key);
+        if old
+            .zip(limit)
+            .is_some_and(|(old, new)| old.allows_like(&new))
+        {
+            return Ok(());
+        }
+        match limit {
+            Some(limit) => self.limits.insert(key, limit),
+            None => self.limits.remove(&key),
+        };
+        Ok(())
+    }
+
+    fn limit(&self, key: LimitKey) -> Result<Option<Limit>, MapsError> {
+        Ok(self.limits.get(&key).copied())
     }
 
     fn set_tunnel(&mut self, key: TunnelKey, ifindex: u32) -> Result<(), MapsError> {

@@ -6,8 +6,8 @@ use crate::{
 };
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuHashMap};
 use bpf_abi::{
-    Action, Config, Conn, ConnKey, DecisionKey, DropCount, DropKey, MASKS_MAX, Mask, Port, Subport,
-    Tunnel,
+    Action, Config, Conn, ConnKey, DecisionKey, DropCount, DropKey, Limit, LimitKey, MASKS_MAX,
+    Mask, Port, Subport, Tunnel,
 };
 use flow::mapped;
 use std::{collections::BTreeSet, io, net::IpAddr, path::Path};
@@ -22,6 +22,8 @@ pub struct KernelMaps {
     ports: HashMap<MapData, u32, Raw<Port>>,
     subports: HashMap<MapData, u32, Raw<Subport>>,
     tags: HashMap<MapData, Raw<Subport>, u32>,
+    classes: HashMap<MapData, u32, u32>,
+    limits: HashMap<MapData, Raw<LimitKey>, Raw<Limit>>,
     tunnels: HashMap<MapData, u32, Raw<Tunnel>>,
     peers: HashMap<MapData, [u8; 16], u32>,
     drops: PerCpuHashMap<MapData, Raw<DropKey>, Raw<DropCount>>,
@@ -39,6 +41,8 @@ impl KernelMaps {
             ports: pinned(pin_dir, "PORTS")?,
             subports: pinned(pin_dir, "SUBPORTS")?,
             tags: pinned(pin_dir, "TAGS")?,
+            classes: pinned(pin_dir, "CLASSES")?,
+            limits: pinned(pin_dir, "LIMITS")?,
             tunnels: pinned(pin_dir, "TUNNELS")?,
             peers: pinned(pin_dir, "PEERS")?,
             drops: pinned(pin_dir, "DROPS")?,
@@ -52,6 +56,19 @@ impl KernelMaps {
             .get(&0, 0)
             .map(|c| c.0)
             .map_err(refused("CONFIG", "read it"))
+    }
+
+    /// One port.
+    pub(crate) fn port(&self, number: u32) -> Result<Option<Port>, MapsError> {
+        let port = absent_is_none(self.ports.get(&number, 0));
+        Ok(port.map_err(refused("PORTS", "read a port"))?.map(|p| p.0))
+    }
+
+    /// One sub-port.
+    pub(crate) fn subport(&self, number: u32) -> Result<Option<Subport>, MapsError> {
+        let subport = absent_is_none(self.subports.get(&number, 0));
+        let subport = subport.map_err(refused("SUBPORTS", "read a sub-port"))?;
+        Ok(subport.map(|s| s.0))
     }
 
     /// Writes the configuration.
@@ -98,6 +115,14 @@ fn absent_is_fine(result: Result<(), MapError>) -> Result<(), MapError> {
         Err(MapError::KeyNotFound | MapError::ElementNotFound) => Ok(()),
         Err(MapError::SyscallError(e)) if e.io_error.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
+    }
+}
+
+/// A key that is not there has no value.
+fn absent_is_none<T>(result: Result<T, MapError>) -> Result<Option<T>, MapError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(error) => absent_is_fine(Err(error)).map(|()| None),
     }
 }
 
@@ -199,6 +224,40 @@ impl Maps for KernelMaps {
         let all: Result<Vec<_>, _> = self.subports.iter().collect();
         let all = all.map_err(refused("SUBPORTS", "list it"))?;
         Ok(all.into_iter().map(|(number, s)| (number, s.0)).collect())
+    }
+
+    fn set_class(&mut self, number: u32, class: Option<u32>) -> Result<(), MapsError> {
+        match class {
+            Some(class) => self.classes.insert(number, class, 0),
+            None => absent_is_fine(self.classes.remove(&number)),
+        }
+        .map_err(refused("CLASSES", "set a class"))
+    }
+
+    fn class(&self, number: u32) -> Result<Option<u32>, MapsError> {
+        absent_is_none(self.classes.get(&number, 0)).map_err(refused("CLASSES", "read a class"))
+    }
+
+    fn set_limit(&mut self, key: LimitKey, limit: Option<Limit>) -> Result<(), MapsError> {
+        let old = self.limit(key)?;
+        if old
+            .zip(limit)
+            .is_some_and(|(old, new)| old.allows_like(&new))
+        {
+            return Ok(());
+        }
+        match limit {
+            Some(limit) => self.limits.insert(raw(key), raw(limit), 0),
+            None => absent_is_fine(self.limits.remove(&raw(key))),
+        }
+        .map_err(refused("LIMITS", "set a limit"))
+    }
+
+    fn limit(&self, key: LimitKey) -> Result<Option<Limit>, MapsError> {
+        let limit = absent_is_none(self.limits.get(&raw(key), 0));
+        Ok(limit
+            .map_err(refused("LIMITS", "read a limit"))?
+            .map(|l| l.0))
     }
 
     fn set_tunnel(&mut self, key: TunnelKey, ifindex: u32) -> Result<(), MapsError> {

@@ -3,8 +3,8 @@
 use crate::KernelMaps;
 use aya::{Pod, maps::MapInfo};
 use bpf_abi::{
-    Action, Config, Conn, ConnKey, DecisionKey, DropCount, DropKey, Fragment, FragmentKey, Mask,
-    Port, Subport, Tunnel,
+    Action, Config, Conn, ConnKey, DecisionKey, DropCount, DropKey, Fragment, FragmentKey, Limit,
+    LimitKey, Mask, Port, Subport, Tunnel,
 };
 use std::{ffi::CString, io, mem::MaybeUninit, os::unix::ffi::OsStrExt, path::Path};
 
@@ -34,6 +34,8 @@ pod!(
     DecisionKey,
     DropCount,
     DropKey,
+    Limit,
+    LimitKey,
     Mask,
     Port,
     Subport,
@@ -49,6 +51,8 @@ const LAYOUT: &[(&str, usize, usize)] = &[
     ("PORTS", 4, size_of::<Port>()),
     ("SUBPORTS", 4, size_of::<Subport>()),
     ("TAGS", size_of::<Subport>(), 4),
+    ("CLASSES", 4, 4),
+    ("LIMITS", size_of::<LimitKey>(), size_of::<Limit>()),
     ("TUNNELS", 4, size_of::<Tunnel>()),
     ("PEERS", 16, 4),
     ("FRAGMENTS", size_of::<FragmentKey>(), size_of::<Fragment>()),

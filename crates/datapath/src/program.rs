@@ -14,7 +14,7 @@ use aya::{
         tc::{SchedClassifierLink, TcAttachOptions},
     },
 };
-use bpf_abi::{Config, MARK_IFINDEX, PORT_VIRTUAL, Subport};
+use bpf_abi::{Config, MARK_IFINDEX, PORT_VIRTUAL};
 use flow::mapped;
 use std::{
     io,
@@ -25,14 +25,30 @@ use std::{
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/midonet.bpf.o"));
 
 /// Last VLAN identifier that may be given out (IEEE 802.1Q, 9.6).
-const VLAN_LAST: u16 = 4094;
+pub(crate) const VLAN_LAST: u16 = 4094;
 
 /// Name of the program for taps.
 const FROM_PORT: &str = "from_port";
+/// Name of the program for taps where what the VM sends has a limit. Its link is pinned by the name
+/// of the other, whose place it takes.
+const FROM_PORT_LIMITED: &str = "from_port_limited";
+/// Name of the program for taps where what the VM gets has a limit.
+const TO_PORT_LIMITED: &str = "to_port_limited";
+/// Name of the program for the shaper's far end.
+const SHAPED: &str = "shaped";
 /// Name of the program for the VXLAN device.
 const FROM_TUNNEL: &str = "from_tunnel";
 /// Name of the program for the agent's own device.
 const INJECT: &str = "inject";
+
+const PROGRAMS: [&str; 6] = [
+    FROM_PORT,
+    FROM_PORT_LIMITED,
+    TO_PORT_LIMITED,
+    SHAPED,
+    FROM_TUNNEL,
+    INJECT,
+];
 
 /// How to load the kernel program.
 #[derive(Clone, Debug)]
@@ -108,6 +124,12 @@ pub enum AttachError {
         /// What the kernel said.
         source: io::Error,
     },
+    /// A port is to be shaped before there is a shaper.
+    #[error("cannot shape port {number}: the shaper's devices are not attached")]
+    NoShaper {
+        /// The port.
+        number: u32,
+    },
     /// A sub-port is to share a tap that is not attached.
     #[error("cannot put sub-port {number} on interface {ifindex}, which is not attached")]
     NoTrunk {
@@ -134,7 +156,7 @@ pub enum AttachError {
 /// The loaded program. Dropping it detaches nothing: maps and links stay pinned and forward on.
 pub struct Datapath {
     ebpf: Ebpf,
-    maps: KernelMaps,
+    pub(crate) maps: KernelMaps,
     pin_dir: PathBuf,
 }
 
@@ -159,7 +181,7 @@ impl Datapath {
             .default_map_pin_directory(dir)
             .map_max_entries("CONNS", options.connections)
             .load(OBJECT)?;
-        for program in [FROM_PORT, FROM_TUNNEL, INJECT] {
+        for program in PROGRAMS {
             let loaded = classifier(&mut ebpf, program).load();
             loaded.map_err(|source| StartError::Program { program, source })?;
         }
@@ -190,7 +212,23 @@ impl Datapath {
     /// attached: replaces its program in place.
     pub fn attach_port(&mut self, ifindex: u32, rate: u32) -> Result<(), AttachError> {
         self.maps.set_port(ifindex, rate)?;
-        self.attach(FROM_PORT, ifindex, TcAttachType::Ingress)
+        self.settle(ifindex)
+    }
+
+    /// Attaches the programs that the limits of the ports behind a tap ask for. A program takes the
+    /// place of another at once: no frame passes by none or by both.
+    pub(crate) fn settle(&mut self, tap: u32) -> Result<(), AttachError> {
+        let limited = self.limited(tap)?;
+        let from_port = match limited.from_vm {
+            true => FROM_PORT_LIMITED,
+            false => FROM_PORT,
+        };
+        let pin = self.pin(FROM_PORT, tap);
+        self.attach_by(pin, from_port, tap, TcAttachType::Ingress)?;
+        match limited.to_vm {
+            true => self.attach(TO_PORT_LIMITED, tap, TcAttachType::Egress),
+            false => self.unpin(TO_PORT_LIMITED, tap),
+        }
     }
 
     /// Takes tunnelled frames from this VXLAN device (`external`) and sends them by it, from the
@@ -212,43 +250,21 @@ impl Datapath {
         self.attach(FROM_TUNNEL, ifindex, TcAttachType::Ingress)
     }
 
+    /// Shapes by this pair of veth devices, both of this namespace: frames go in by the near one,
+    /// whose queueing discipline has classes, and come back by the far one.
+    pub fn attach_shaper(&mut self, near: u32, far: u32) -> Result<(), AttachError> {
+        self.attach(SHAPED, far, TcAttachType::Ingress)?;
+        let config = self.maps.config()?;
+        self.maps.set_config(&Config {
+            shaper_ifindex: near,
+            ..config
+        })?;
+        Ok(())
+    }
+
     /// Takes the frames that an [`crate::Injector`] writes into this device.
     pub fn attach_injection(&mut self, ifindex: u32) -> Result<(), AttachError> {
         self.attach(INJECT, ifindex, TcAttachType::Egress)
-    }
-
-    /// Makes frames of an attached tap that carry this VLAN tag those of a port of its own, which
-    /// may make as many upcalls as the tap may. The number stands for the port wherever a tap's
-    /// ifindex would: in decisions, tunnel keys and marks, and in what comes up.
-    pub fn set_subport(
-        &mut self,
-        number: u32,
-        tap_ifindex: u32,
-        vlan: u16,
-    ) -> Result<(), AttachError> {
-        let numbers = PORT_VIRTUAL..=MARK_IFINDEX;
-        if !numbers.contains(&number) || !(1..=VLAN_LAST).contains(&vlan) {
-            return Err(AttachError::BadSubport { number, vlan });
-        }
-        let ports = self.maps.ports()?;
-        let tap = ports.iter().find(|(ifindex, _)| *ifindex == tap_ifindex);
-        let (_, tap) = tap.ok_or(AttachError::NoTrunk {
-            number,
-            ifindex: tap_ifindex,
-        })?;
-        self.maps.set_port(number, tap.rate)?;
-        let subport = Subport {
-            ifindex: tap_ifindex,
-            vlan,
-            pad: 0,
-        };
-        Ok(self.maps.set_subport(number, subport)?)
-    }
-
-    /// Lets a sub-port go: frames with its tag are dropped again. Absent is fine.
-    pub fn remove_subport(&mut self, number: u32) -> Result<(), AttachError> {
-        self.maps.remove_subport(number)?;
-        Ok(self.maps.remove_port(number)?)
     }
 
     /// Lets a tap go with its sub-ports, or a sub-port alone; the kernel does so a moment after this
@@ -261,9 +277,9 @@ impl Datapath {
         for (number, _) in subports.iter().filter(|(_, s)| s.ifindex == ifindex) {
             self.remove_subport(*number)?;
         }
-        let path = self.pin(FROM_PORT, ifindex);
-        remove_pin(&path).map_err(|source| AttachError::Unpin { path, source })?;
-        Ok(self.maps.remove_port(ifindex)?)
+        self.unpin(FROM_PORT, ifindex)?;
+        self.unpin(TO_PORT_LIMITED, ifindex)?;
+        self.forget(ifindex)
     }
 
     /// Taps and sub-ports that are attached, also by an earlier process.
@@ -304,16 +320,30 @@ impl Datapath {
         self.pin_dir.join(format!("{program}-{ifindex}"))
     }
 
-    /// Attaches by the pinned link if it still leads to the device, else by a new one.
+    fn unpin(&self, program: &str, ifindex: u32) -> Result<(), AttachError> {
+        let path = self.pin(program, ifindex);
+        remove_pin(&path).map_err(|source| AttachError::Unpin { path, source })
+    }
+
     fn attach(
         &mut self,
         name: &'static str,
         ifindex: u32,
         at: TcAttachType,
     ) -> Result<(), AttachError> {
+        self.attach_by(self.pin(name, ifindex), name, ifindex, at)
+    }
+
+    /// Attaches by the pinned link if it still leads to the device, else by a new one.
+    fn attach_by(
+        &mut self,
+        pin: PathBuf,
+        name: &'static str,
+        ifindex: u32,
+        at: TcAttachType,
+    ) -> Result<(), AttachError> {
         let device =
             name_of(ifindex).map_err(|source| AttachError::NoDevice { ifindex, source })?;
-        let pin = self.pin(name, ifindex);
         let program = classifier(&mut self.ebpf, name);
         match take_over(program, &device, &pin, at) {
             Ok(true) => return Ok(()),

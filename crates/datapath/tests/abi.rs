@@ -67,9 +67,11 @@ fn claims() -> Claims {
         port = Port { tokens, rate, refilled_ns, upcalls }
         tunnel = Tunnel { ifindex }
         subport = Subport { ifindex, vlan, pad }
+        limit_key = LimitKey { port, direction }
+        limit = Limit { interval_ns, burst_ns, due_ns }
         drop_key = DropKey { in_port, reason }
         drop_count = DropCount { packets, bytes }
-        config = Config { vxlan_ifindex, check_peers, local, local_family, abi }
+        config = Config { vxlan_ifindex, check_peers, local, local_family, shaper_ifindex, abi }
         fragment_key = FragmentKey { in_port, id, family, proto, pad, src, dst }
         fragment = Fragment { sport, dport }
         upcall = Upcall { time_ns, len, captured, vni, gso_size, why, parsed, key }
@@ -78,7 +80,7 @@ fn claims() -> Claims {
         STATE_FORWARD, STATE_REPLY, FLAG_ICMP_ERROR, FLAG_FRAGMENT, VNI_REPLY, VNI_UNTRACKED,
         MARK_FROM_PORT, MARK_TO_PORT, MARK_IFINDEX, PORT_VIRTUAL, ACTIONS_MAX, CONN_CLOSING, ACTION_NONE,
         ACTION_LOCAL, ACTION_TUNNEL, ACTION_DROP, ACTION_AGENT, ACTION_TRACK, ACTION_REPLY,
-        ACTION_REMOTE_V6, ACTION_SRC, ACTION_DST, ACTION_DSCP, WHY_MISS, WHY_CONTROL, WHY_TTL, WHY_MTU, WHY_FLOOD, IDLE_TCP_NS,
+        ACTION_REMOTE_V6, ACTION_SRC, ACTION_DST, ACTION_DSCP, FROM_VM, TO_VM, WHY_MISS, WHY_CONTROL, WHY_TTL, WHY_MTU, WHY_FLOOD, IDLE_TCP_NS,
         IDLE_OTHER_NS, IDLE_CLOSING_NS, REFRESH_NS, ABI
     }
     claims.add("MASKS_MAX".into(), MASKS_MAX as u64, "MASKS_MAX");
@@ -112,6 +114,7 @@ fn claims() -> Claims {
         (DropReason::SpoofedIp, "SPOOFED_IP"),
         (DropReason::UnrelatedIcmpError, "UNRELATED_ICMP_ERROR"),
         (DropReason::TunnelSource, "TUNNEL_SOURCE"),
+        (DropReason::PacketRate, "PACKET_RATE"),
     ];
     for (reason, c) in found_by_the_program {
         claims.add(c.into(), reason as u64, c);

@@ -95,6 +95,8 @@ reasons! {
     TableFull = 34, "table_full";
     /// An outer source address that is not the underlay address of a known host.
     TunnelSource = 35, "tunnel_source";
+    /// More packets a second than the port's policy allows it to send or to get.
+    PacketRate = 50, "packet_rate";
     /// A DHCP message that comes through a relay; a network's own server is on its link.
     DhcpRelayed = 42, "dhcp_relayed";
     /// The next hop is nobody's fixed address; who has it is being asked.

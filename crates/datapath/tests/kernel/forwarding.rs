@@ -27,7 +27,7 @@ pub fn exchange(from: &Net, to: &Net, address: &str) {
     }
 }
 
-fn tcp_transfer(from: &Net, to: &Net, address: &str, length: usize) {
+pub fn tcp_transfer(from: &Net, to: &Net, address: &str, length: usize) {
     let listener = to.enter(|| TcpListener::bind((address, 0)).unwrap());
     let port = listener.local_addr().unwrap().port();
     thread::scope(|scope| {

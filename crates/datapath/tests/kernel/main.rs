@@ -4,6 +4,7 @@
 mod arrival;
 mod forwarding;
 mod frames;
+mod limits;
 mod net;
 mod parsing;
 mod pipeline;

@@ -12,7 +12,7 @@ use flow::DropReason;
 use std::time::{Duration, Instant};
 use wire::protocol::UDP;
 
-const NUMBER: u32 = PORT_VIRTUAL + 77;
+pub const NUMBER: u32 = PORT_VIRTUAL + 77;
 const VLAN: u16 = 5;
 
 /// A host with a trunk's tap; its VM writes frames by hand.
@@ -175,24 +175,13 @@ fn impossible_sub_ports_are_refused() {
 /// the VM: whatever one side does to frames the other must undo.
 #[test]
 fn a_vm_behind_a_trunk_talks_to_a_plain_one() {
-    let (host, a, b) = (Net::new(), Net::new(), Net::new());
-    host.ip(&format!(
-        "link add tap-a type veth peer name trunk0 netns {}",
-        a.path()
-    ));
-    host.ip("link set tap-a up");
-    a.ip("link set trunk0 up");
-    a.ip("link add eth0 address 02:00:00:00:00:0a type veth peer name inside");
-    a.ip("link set inside up");
-    a.ip(&format!("address add {A4}/24 dev eth0"));
-    a.ip(&format!("address add {A6}/64 nodad dev eth0"));
-    a.ip("link set eth0 mtu 1450 up");
-    b.plug(&host, "tap-b", MAC_B, &[B4, B6]);
-    for (net, mac, addresses) in [(&a, MAC_B, [B4, B6]), (&b, MAC_A, [A4, A6])] {
-        addresses.iter().for_each(|ip| net.knows(ip, mac));
-    }
-    let _guest = trunk_between(&a, "trunk0", "inside");
-    let world = trunk_between(&host, "tap-a", "tap-b");
+    let TrunkHost {
+        world,
+        _guest,
+        host,
+        a,
+        b,
+    } = TrunkHost::new();
     for address in [B4, B6] {
         exchange(&a, &b, address);
         a.ping(address, 56);
@@ -204,8 +193,47 @@ fn a_vm_behind_a_trunk_talks_to_a_plain_one() {
     assert!(conns.iter().all(|(key, _)| key.in_port != trunk));
 }
 
+/// A host with both: A behind a VLAN of `tap-a`, B at `tap-b`.
+pub struct TrunkHost {
+    pub world: World,
+    pub _guest: World,
+    pub host: Net,
+    pub a: Net,
+    pub b: Net,
+}
+
+impl TrunkHost {
+    pub fn new() -> Self {
+        let (host, a, b) = (Net::new(), Net::new(), Net::new());
+        host.ip(&format!(
+            "link add tap-a type veth peer name trunk0 netns {}",
+            a.path()
+        ));
+        host.ip("link set tap-a up");
+        a.ip("link set trunk0 up");
+        a.ip("link add eth0 address 02:00:00:00:00:0a type veth peer name inside");
+        a.ip("link set inside up");
+        a.ip(&format!("address add {A4}/24 dev eth0"));
+        a.ip(&format!("address add {A6}/64 nodad dev eth0"));
+        a.ip("link set eth0 mtu 1450 up");
+        b.plug(&host, "tap-b", MAC_B, &[B4, B6]);
+        for (net, mac, addresses) in [(&a, MAC_B, [B4, B6]), (&b, MAC_A, [A4, A6])] {
+            addresses.iter().for_each(|ip| net.knows(ip, mac));
+        }
+        let _guest = trunk_between(&a, "trunk0", "inside");
+        let world = trunk_between(&host, "tap-a", "tap-b");
+        Self {
+            world,
+            _guest,
+            host,
+            a,
+            b,
+        }
+    }
+}
+
 /// Joins a VLAN of one device and the other device.
-fn trunk_between(net: &Net, trunk: &str, plain: &str) -> World {
+pub fn trunk_between(net: &Net, trunk: &str, plain: &str) -> World {
     let (trunk, plain) = (net.index(trunk), net.index(plain));
     let mut world = World::new();
     let datapath = world.datapath.as_mut().unwrap();

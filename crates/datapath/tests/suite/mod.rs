@@ -1,7 +1,9 @@
 //! What the decision table must do, whatever its maps are made of: run over the fake maps and over
 //! the kernel's.
 
-use bpf_abi::{ACTION_DROP, Action, FlowKey, MASKS_MAX, PORT_VIRTUAL, Subport};
+use bpf_abi::{
+    ACTION_DROP, Action, FROM_VM, FlowKey, Limit, LimitKey, MASKS_MAX, PORT_VIRTUAL, Subport, TO_VM,
+};
 use datapath::{Compiled, Maps, Table};
 use flow::{DropReason, Mask};
 use std::collections::BTreeSet;
@@ -31,6 +33,7 @@ pub fn run(twin: &mut impl Twin) {
         assert!(twin.table().is_empty());
     }
     a_tag_has_one_sub_port(twin);
+    limits_are_what_was_set_last(twin);
     more_classes_than_slots(twin);
     the_busiest_class_comes_first(twin);
     a_restart_forgets_decisions(twin);
@@ -158,6 +161,26 @@ fn a_tag_has_one_sub_port<T: Twin>(twin: &mut T) {
     for _ in 0..2 {
         maps.remove_subport(two).unwrap();
         assert_eq!(listed(maps), []);
+    }
+}
+
+fn limits_are_what_was_set_last<T: Twin>(twin: &mut T) {
+    let maps = twin.table().maps_mut();
+    let key = |direction| LimitKey { port: 7, direction };
+    for limit in [
+        None,
+        Some(Limit::new(100, 10)),
+        Some(Limit::new(1, 1)),
+        None,
+    ] {
+        maps.set_limit(key(TO_VM), limit).unwrap();
+        assert_eq!(maps.limit(key(TO_VM)).unwrap(), limit);
+        assert_eq!(maps.limit(key(FROM_VM)).unwrap(), None);
+    }
+    for class in [None, Some(0x1_0005), Some(0x1_0006), None] {
+        maps.set_class(7, class).unwrap();
+        assert_eq!(maps.class(7).unwrap(), class);
+        assert_eq!(maps.class(8).unwrap(), None);
     }
 }
 
