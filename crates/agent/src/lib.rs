@@ -7,11 +7,13 @@
 //! | `world` | what is known, under one lock, and how a frame is judged by it |
 //! | `binder`, `bindings`, `plug` | which interface is which port; attaching it |
 //! | `packet_worker`, `flood` | the upcall thread and its frames to other hosts |
+//! | `learning` | where the stations are that Neutron does not know of |
 //! | `too_big`, `reassembly` | what is split for a smaller MTU, and put together for a router |
 //! | `metadata` | the metadata service of this host's servers, and the proxy to Nova behind it |
 //! | `advertiser` | unasked router advertisements |
 //! | `local_api`, `metrics` | the socket for `mm-ctl`, `midonet` and Prometheus |
-//! | `state`, `config`, `devices` | the state directory, the configuration, our own interfaces |
+//! | `state`, `saver` | the state directory, and keeping the topology in it |
+//! | `config`, `devices` | the configuration, our own interfaces |
 #![forbid(unsafe_code)]
 
 pub mod advertiser;
@@ -22,6 +24,7 @@ pub mod config;
 pub mod devices;
 pub mod flood;
 pub mod follower;
+pub mod learning;
 pub mod local_api;
 pub mod metadata;
 pub mod metrics;
@@ -29,6 +32,7 @@ pub mod packet_worker;
 pub mod plug;
 pub mod reassembly;
 pub mod run;
+pub mod saver;
 pub mod shared;
 pub mod state;
 pub mod too_big;

@@ -59,7 +59,13 @@ impl<M: Maps> PacketWorker<M> {
         if linux::monotonic_ns().saturating_sub(upcall.header.time_ns) > LATE {
             return count(&self.shared.metrics.late);
         }
-        let outcome = self.shared.world().decide(upcall);
+        let (outcome, news) = {
+            let mut world = self.shared.world();
+            (world.decide(upcall), world.book().has_news())
+        };
+        if news {
+            self.shared.heard.notify_one();
+        }
         match outcome {
             Outcome::Again => self.again(upcall),
             Outcome::Split(frames) => self.split(upcall, &frames),

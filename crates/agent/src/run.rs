@@ -9,10 +9,12 @@ use crate::{
     devices::{self, DeviceError},
     flood::Underlay,
     follower::{Follower, Identity},
+    learning::{self, Channel, Seal},
     local_api::{self, SocketError},
     metadata::{self, config::MetadataConfig, device::Device},
     packet_worker::PacketWorker,
     plug::{Plugger, Taps},
+    saver,
     shared::Shared,
     state::{StateDir, StateError},
     world::World,
@@ -27,15 +29,12 @@ use tokio::{
     net::lookup_host,
     signal::unix::{SignalKind, signal},
     sync::oneshot,
-    task::{JoinSet, spawn_blocking},
+    task::JoinSet,
     time::sleep,
 };
 
 /// Time between two looks at the order of the decision table's classes.
 const UPKEEP: Duration = Duration::from_secs(10);
-
-/// Time between two writes of the saved topology.
-const SAVE: Duration = Duration::from_secs(2);
 
 /// Frames of floods by the tunnel that may come up in a second, from all hosts together.
 const FLOOD_RATE: u32 = 10_000;
@@ -100,7 +99,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         },
         _ = &mut died => Err(RunError::WorkerDied),
     };
-    save(&shared).await?;
+    saver::save(&shared).await?;
     let _ = std::fs::remove_file(&config.api.socket);
     ended
 }
@@ -149,7 +148,11 @@ async fn start(
     let died = start_worker(worker, upcalls)?;
     let injector = Injector::open(devices.inject)?;
     tasks.spawn(advertise(Arc::clone(&shared), injector));
-    tasks.spawn(save_changes(Arc::clone(&shared)));
+    tasks.spawn(talk(
+        Arc::clone(&shared),
+        channel(config, tunnel, devices.inject)?,
+    ));
+    tasks.spawn(save(Arc::clone(&shared)));
     tasks.spawn(upkeep(Arc::clone(&shared)));
     let listener = local_api::listen(&config.api.socket)?;
     let api = local_api::serve(listener, Arc::clone(&shared), reader, host);
@@ -252,33 +255,25 @@ async fn advertise<M: Maps>(shared: Arc<Shared<M>>, injector: Injector) -> Resul
     Ok(())
 }
 
-/// Keeps the saved topology at most a little behind.
-async fn save_changes<M: Send + 'static>(shared: Arc<Shared<M>>) -> Result<(), RunError> {
-    let mut changed = shared.changed.subscribe();
-    while changed.changed().await.is_ok() {
-        if let Err(error) = save(&shared).await {
-            tracing::error!(%error, "topology not saved; a restart would need the cluster");
-        }
-        sleep(SAVE).await;
-    }
-    Ok(())
+/// How this agent talks with those of other hosts.
+fn channel(config: &Config, tunnel: IpAddr, inject: u32) -> Result<Channel, RunError> {
+    let port = config.host.peer_port;
+    Ok(Channel {
+        socket: learning::open(tunnel, port).map_err(io_error("host.peer_port"))?,
+        port,
+        seal: Seal::new(config.cluster.secret.reveal()),
+        injector: Injector::open(inject)?,
+        underlay: Underlay::open(tunnel, config.datapath.vxlan_port),
+    })
 }
 
-async fn save<M: Send + 'static>(shared: &Arc<Shared<M>>) -> Result<(), StateError> {
-    let (instance, revision, snapshot) = {
-        let world = shared.world();
-        if !world.is_ready() {
-            return Ok(());
-        }
-        (
-            world.instance(),
-            world.revision(),
-            Arc::clone(world.snapshot()),
-        )
-    };
-    let state = shared.state().clone();
-    let saved = spawn_blocking(move || state.save_topology(instance, revision, &snapshot)).await;
-    saved.unwrap_or_else(|panic| std::panic::resume_unwind(panic.into_panic()))
+async fn talk<M: Maps>(shared: Arc<Shared<M>>, channel: Channel) -> Result<(), RunError> {
+    Err(channel.run(shared).await.into())
+}
+
+async fn save<M: Maps + Send + 'static>(shared: Arc<Shared<M>>) -> Result<(), RunError> {
+    saver::run(shared).await;
+    Ok(())
 }
 
 /// Nobody is let in before there is a topology to know them by. The namespace is given up with the

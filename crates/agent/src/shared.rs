@@ -11,7 +11,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use topology::PortId;
 
 /// See the module.
@@ -22,6 +22,8 @@ pub struct Shared<M> {
     state: StateDir,
     /// Counters of the upcall thread.
     pub metrics: Metrics,
+    /// Told when there is something to say to other agents.
+    pub heard: Notify,
     /// Told whenever the topology or an explicit binding changes.
     pub changed: watch::Sender<()>,
     /// The interfaces of this host.
@@ -55,6 +57,7 @@ impl<M> Shared<M> {
             cluster: Mutex::new(cluster),
             state,
             metrics: Metrics::default(),
+            heard: Notify::new(),
             changed: watch::Sender::new(()),
             links: watch::Sender::default(),
             up: watch::Sender::default(),

@@ -1,7 +1,8 @@
 //! The state directory: what the agent remembers over a restart.
 //!
 //! `host-id` is this host's identity. `topology.json` is the last topology, so that a restarted agent
-//! works while the cluster is away. `bindings.json` holds what `mm-ctl` bound explicitly.
+//! works while the cluster is away; `topology.log` has the steps since then, one a line.
+//! `bindings.json` holds what `mm-ctl` bound explicitly.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
@@ -48,6 +49,17 @@ pub struct Saved {
     pub revision: u64,
     /// The topology.
     pub snapshot: Snapshot,
+}
+
+/// What changed from one revision to another.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Step {
+    /// The cluster's store that counted `revision`.
+    pub instance: Uuid,
+    /// The revision that it leads to.
+    pub revision: u64,
+    /// What changed.
+    pub changes: Vec<Change>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -106,11 +118,35 @@ impl StateDir {
         for object in file.objects {
             snapshot.apply(Change::Put(object));
         }
-        Ok(Some(Saved {
+        let mut saved = Saved {
             instance: file.instance,
             revision: file.revision,
             snapshot,
-        }))
+        };
+        self.replay(&mut saved)?;
+        Ok(Some(saved))
+    }
+
+    /// Steps of another store, or that the whole has already, are from before it was written; a line
+    /// that cannot be read was cut short, and nothing comes after it.
+    fn replay(&self, saved: &mut Saved) -> Result<(), StateError> {
+        let log = match fs::read_to_string(self.0.join("topology.log")) {
+            Ok(log) => log,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(self.failed("read", "topology.log", error)),
+        };
+        let steps = log
+            .lines()
+            .map_while(|line| serde_json::from_str(line).ok());
+        let (instance, revision) = (saved.instance, saved.revision);
+        let newer = |step: &Step| Some(step.instance) == instance && step.revision > revision;
+        for step in steps.filter(newer).collect::<Vec<_>>() {
+            for change in step.changes {
+                saved.snapshot.apply(change);
+            }
+            saved.revision = step.revision;
+        }
+        Ok(())
     }
 
     /// Keeps a topology.
@@ -120,15 +156,32 @@ impl StateDir {
         revision: u64,
         snapshot: &Snapshot,
     ) -> Result<(), StateError> {
-        let objects = snapshot.objects().collect();
-        self.write(
-            "topology.json",
-            &TopologyFile {
-                instance,
-                revision,
-                objects,
-            },
-        )
+        let file = TopologyFile {
+            instance,
+            revision,
+            objects: snapshot.objects().collect(),
+        };
+        self.write("topology.json", &file)?;
+        match fs::remove_file(self.0.join("topology.log")) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(self.failed("remove", "topology.log", error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps steps that lead on from what was kept last.
+    pub fn append_topology(&self, steps: &[Step]) -> Result<(), StateError> {
+        let failed = |error| self.failed("extend", "topology.log", error);
+        let mut lines = Vec::new();
+        for step in steps {
+            serde_json::to_writer(&mut lines, step).map_err(|e| failed(e.into()))?;
+            lines.push(b'\n');
+        }
+        let path = self.0.join("topology.log");
+        let log = File::options().create(true).append(true).open(path);
+        log.and_then(|mut log| log.write_all(&lines).and_then(|()| log.sync_data()))
+            .map_err(failed)
     }
 
     /// Explicit bindings; none if none were saved.
@@ -214,7 +267,7 @@ mod tests {
             mtu: 1450,
             flood_key: 7,
         };
-        let snapshot = Snapshot::of([Object::Bridge(bridge)]);
+        let snapshot = Snapshot::of([Object::Bridge(bridge.clone())]);
         state
             .save_topology(Some(Uuid::nil()), 9, &snapshot)
             .unwrap();
@@ -227,6 +280,35 @@ mod tests {
                 snapshot
             }
         );
+
+        let step = |instance, revision, mtu| {
+            let object = Object::Bridge(Bridge {
+                mtu,
+                ..bridge.clone()
+            });
+            let changes = vec![Change::Put(Versioned { revision, object })];
+            Step {
+                instance,
+                revision,
+                changes,
+            }
+        };
+        let other = Uuid::from_u128(9);
+        let steps = [
+            step(Uuid::nil(), 9, 1000),
+            step(other, 10, 2000),
+            step(Uuid::nil(), 10, 3000),
+        ];
+        state.append_topology(&steps).unwrap();
+        let log = dir.path().join("midonet/topology.log");
+        let cut = fs::read(&log).unwrap().repeat(2);
+        fs::write(&log, &cut[..cut.len() - 5]).unwrap();
+        let saved = state.topology().unwrap().unwrap();
+        assert_eq!(saved.revision, 10);
+        assert_eq!(saved.snapshot.bridge(bridge.id).unwrap().mtu, 3000);
+        let whole = &saved.snapshot;
+        state.save_topology(Some(other), 3, whole).unwrap();
+        assert!(!log.exists(), "the steps are of another topology");
 
         let bindings = Bindings::from([(PortId(Uuid::from_u128(2)), "tap0".to_owned())]);
         state.save_bindings(&bindings).unwrap();

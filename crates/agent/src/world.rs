@@ -5,8 +5,10 @@
 //! after the change that would have removed it.
 
 use crate::{
+    learning::Book,
     plug::Plugged,
     reassembly::{Added, Reassembly},
+    saver::{Unsaved, Work},
     state::Saved,
     too_big::split,
 };
@@ -25,15 +27,17 @@ use uuid::Uuid;
 
 /// See the module.
 pub struct World<M> {
-    host: String,
+    pub(crate) host: String,
     instance: Option<Uuid>,
     revision: u64,
-    snapshot: Arc<Snapshot>,
+    pub(crate) snapshot: Arc<Snapshot>,
     decisions: Decisions<M>,
     taps: BTreeMap<u32, Plugged>,
     ports: HashMap<PortId, u32>,
-    networks: HashMap<TunnelKey, BridgeId>,
+    pub(crate) networks: HashMap<TunnelKey, BridgeId>,
+    pub(crate) book: Book,
     drops: BTreeMap<(u32, DropReason), Dropped>,
+    unsaved: Unsaved,
     reassembly: Reassembly,
     metadata: Metadata,
 }
@@ -97,7 +101,9 @@ impl<M: Maps> World<M> {
             taps: BTreeMap::new(),
             ports: HashMap::new(),
             networks: HashMap::new(),
+            book: Book::new(linux::day_ns()),
             drops: BTreeMap::new(),
+            unsaved: Unsaved::default(),
             reassembly: Reassembly::default(),
             metadata: Metadata::off(),
         }
@@ -107,12 +113,9 @@ impl<M: Maps> World<M> {
     pub fn restore(&mut self, saved: Saved) -> Result<(), MapsError> {
         self.instance = saved.instance;
         self.revision = saved.revision;
+        self.unsaved.whole(saved.instance);
         self.snapshot = Arc::new(saved.snapshot);
-        self.networks = self
-            .snapshot
-            .bridges()
-            .map(|b| (b.flood_key, b.id))
-            .collect();
+        self.follow_topology(&BTreeSet::new());
         self.begin()?;
         self.set_peers()
     }
@@ -126,23 +129,28 @@ impl<M: Maps> World<M> {
     ) -> Result<(), MapsError> {
         self.instance = Some(instance);
         self.revision = revision;
+        self.unsaved.step(instance, revision, &changes);
         let snapshot = Arc::make_mut(&mut self.snapshot);
         let touched: BTreeSet<Tag> = changes
             .into_iter()
             .flat_map(|change| snapshot.apply(change))
             .collect();
-        if touched.iter().any(|tag| matches!(tag, Tag::Bridge(_))) {
-            self.networks = self
-                .snapshot
-                .bridges()
-                .map(|b| (b.flood_key, b.id))
-                .collect();
-        }
+        self.follow_topology(&touched);
         self.begin()?;
         if touched.iter().any(|tag| matches!(tag, Tag::Host(_))) {
             self.set_peers()?;
         }
         self.invalidate(&touched)
+    }
+
+    /// What is to be saved; from here on it counts as saved.
+    pub fn take_unsaved(&mut self) -> Work {
+        self.unsaved.take(self.instance)
+    }
+
+    /// What counted as saved is not: the next time all of it is.
+    pub fn nothing_saved(&mut self) {
+        self.unsaved.whole(None);
     }
 
     /// Starts to decide, once.
@@ -162,7 +170,7 @@ impl<M: Maps> World<M> {
             .map_or(Ok(()), |table| table.maps_mut().set_peers(&peers))
     }
 
-    fn invalidate(&mut self, tags: &BTreeSet<Tag>) -> Result<(), MapsError> {
+    pub(crate) fn invalidate(&mut self, tags: &BTreeSet<Tag>) -> Result<(), MapsError> {
         self.table_mut()
             .map_or(Ok(()), |table| table.invalidate(tags).map(|_| ()))
     }
@@ -191,6 +199,7 @@ impl<M: Maps> World<M> {
             self.ports.remove(&before.port);
         }
         let port = before.port;
+        self.lose_stations_of(port)?;
         self.forget_key(Some(before))?;
         self.invalidate(&BTreeSet::from([Tag::Port(port)]))
     }
@@ -241,9 +250,15 @@ impl<M: Maps> World<M> {
             frame: upcall.bytes,
             gso_size: header.gso_size,
         };
+        if let Ingress::Port(port) = ingress {
+            self.listen(port, &packet, header.time_ns);
+        }
         let Some(mut decision) = simulate(&self.snapshot, ingress, &packet) else {
             return self.dropped(upcall, DropReason::Malformed, None);
         };
+        if let Some(question) = decision.question.take() {
+            self.book.wonder(question, header.time_ns);
+        }
         if decision.verdict == Verdict::Metadata {
             decision.verdict = self.serve_asker(ingress, &header.key);
         }
@@ -471,6 +486,11 @@ impl<M> World<M> {
     /// The tap of a port, if it is attached.
     pub fn tap_of(&self, port: PortId) -> Option<u32> {
         self.ports.get(&port).copied()
+    }
+
+    /// What is known of stations.
+    pub fn book(&self) -> &Book {
+        &self.book
     }
 
     /// Frames the agent itself dropped, by tap and reason.

@@ -38,6 +38,8 @@ pub struct PortOptions {
     pub groups: Vec<Uuid>,
     /// Port security switched off.
     pub trusted: bool,
+    /// Allowed address pairs: a prefix, and a MAC if not the port's own.
+    pub pairs: Vec<(String, Option<String>)>,
 }
 
 impl PortOptions {
@@ -47,6 +49,7 @@ impl PortOptions {
             number,
             groups: groups.to_vec(),
             trusted: false,
+            pairs: Vec::new(),
         }
     }
 }
@@ -221,8 +224,11 @@ impl World {
             v4: Ipv4Addr::new(10, network.number, 0, options.number),
             v6: eui64(network.gateway6(), mac),
         };
+        let pair = |(net, mac): &(String, Option<String>)| json!({"ip_address": net, "mac_address": mac.as_ref().unwrap_or(&port.mac)});
+        let pairs: Vec<Value> = options.pairs.iter().map(pair).collect();
         let body = json!({
             "id": port.id, "name": name, "network_id": network.id, "admin_state_up": true,
+            "allowed_address_pairs": pairs,
             "mac_address": port.mac, "device_owner": "compute:nova", "device_id": Uuid::new_v4(),
             "binding:host_id": host, "port_security_enabled": !options.trusted,
             "security_groups": options.groups,

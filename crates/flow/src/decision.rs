@@ -2,7 +2,7 @@
 
 use crate::{DropReason, Mask};
 use std::{collections::BTreeSet, net::IpAddr};
-use topology::{PortId, Tag};
+use topology::{BridgeId, PortId, Tag};
 use uuid::Uuid;
 use wire::Mac;
 
@@ -35,6 +35,21 @@ pub struct Decision {
     pub verdict: Verdict,
     /// Topology it depended on.
     pub tags: BTreeSet<Tag>,
+    /// What a router wants to know before it can pass such packets on.
+    pub question: Option<Question>,
+}
+
+/// An ARP request or neighbour solicitation of a router, for the ports that may answer it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Question {
+    /// The network.
+    pub bridge: BridgeId,
+    /// Whose station is asked for.
+    pub ip: IpAddr,
+    /// The frame.
+    pub frame: Vec<u8>,
+    /// Who is asked.
+    pub ports: Vec<PortId>,
 }
 
 /// What to do with a packet.

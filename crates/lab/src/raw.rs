@@ -18,7 +18,8 @@ pub struct RawSocket {
 }
 
 impl RawSocket {
-    pub(crate) fn open(netns: &Netns, interface: &str) -> Result<Self, LabError> {
+    /// On an interface of a namespace.
+    pub fn open(netns: &Netns, interface: &str) -> Result<Self, LabError> {
         let socket = netns.enter(|| open(interface))?;
         let socket = socket.what(|| format!("opening a packet socket on {interface}"))?;
         Ok(Self { socket })

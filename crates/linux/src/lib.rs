@@ -12,7 +12,7 @@ mod netlink;
 mod netns;
 pub mod tc;
 
-pub use clock::monotonic_ns;
+pub use clock::{day_ns, monotonic_ns};
 pub use host::{host_name, source_for};
 pub use link::{Link, LinkEvent};
 pub use namespace::Namespace;

@@ -23,7 +23,9 @@ impl Sim<'_> {
         };
         self.check_arp(port, &arp)?;
         let owner = self.owner(bridge, IpAddr::V4(arp.target_ip));
-        let asks = arp.operation == ArpOperation::Request;
+        let told =
+            arp.sender_ip == arp.target_ip && self.is_contested(bridge, arp.sender_ip.into());
+        let asks = arp.operation == ArpOperation::Request && !told;
         if asks && owner.is_some_and(|owner| owner.id == port.id) {
             return Ok(self.answer([], || Step::bridge(bridge, "it asks for its own address")));
         }
@@ -33,7 +35,7 @@ impl Sim<'_> {
                 let what = || format!("{} is at {mac}: answered", arp.target_ip);
                 Ok(self.answer([arp.reply(mac)], || Step::bridge(bridge, what())))
             }
-            None => self.spread(port, bridge, &arp),
+            None => Ok(self.spread(port, bridge, &arp)),
         }
     }
 
@@ -50,16 +52,18 @@ impl Sim<'_> {
         Ok(())
     }
 
-    /// What the topology has no answer for goes to its receivers, except what tells them nothing:
-    /// announcements of addresses that the topology knows.
-    fn spread(&mut self, port: &Port, bridge: &Bridge, arp: &Arp) -> Outcome<Verdict> {
+    /// What the topology has no answer for goes to those that may have one, and announcements to
+    /// everybody, except what tells them nothing: the topology knows it.
+    fn spread(&mut self, port: &Port, bridge: &Bridge, arp: &Arp) -> Verdict {
         if !self.look.dmac().is_multicast() {
-            return self.hand_over(Some(port.id), bridge);
+            return self.hand_over(Some(port.id), bridge, false);
         }
-        let announces = arp.operation == ArpOperation::Reply || arp.sender_ip == arp.target_ip;
-        if announces && self.owner(bridge, IpAddr::V4(arp.sender_ip)).is_some() {
-            return Ok(self.answer([], || Step::bridge(bridge, "it announces what is known")));
+        if let Some(ip) = self.asked_address() {
+            return self.ask(Some(port.id), bridge, ip);
         }
-        Ok(self.flood(Some(port.id), bridge, false))
+        if self.tells_nothing(bridge, arp.sender_ip.into()) {
+            return self.answer([], || Step::bridge(bridge, "it announces what is known"));
+        }
+        self.flood(Some(port.id), bridge, false)
     }
 }

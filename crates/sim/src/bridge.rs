@@ -1,4 +1,5 @@
-//! A network: delivery by MAC, floods. Where everybody is, is known; nothing is learned.
+//! A network: delivery by MAC, floods. Where ports are is known; only who is behind those that may
+//! have others there is learned (`station.rs`).
 
 use crate::{
     group::Sender,
@@ -6,9 +7,7 @@ use crate::{
     step::Step,
 };
 use flow::{DropReason, Rewrite, Verdict};
-use std::net::IpAddr;
-use topology::{Bridge, Port, PortId, Tag};
-use wire::Mac;
+use topology::{Bridge, Holder, Port, PortId, Tag};
 
 /// How far a packet has come.
 #[derive(Clone, Copy)]
@@ -44,56 +43,51 @@ impl<'a> Sim<'a> {
         if dmac.is_multicast() {
             return Ok(self.flood(Some(path.ingress.id), bridge, true));
         }
-        let port = self.port_with_dmac(bridge)?;
+        let Some(port) = self.port_with_dmac(bridge) else {
+            return Ok(self.unknown_unicast(Some(path.ingress.id), bridge, true));
+        };
         if port.router().is_some() {
             return self.route(port, path);
         }
         self.leave(port, path, Rewrite::default())
     }
 
-    fn port_with_dmac(&mut self, bridge: &Bridge) -> Outcome<&'a Port> {
+    fn port_with_dmac(&mut self, bridge: &Bridge) -> Option<&'a Port> {
         let dmac = self.look.dmac();
         self.look.tag(Tag::Mac(bridge.id, dmac));
-        match self.snapshot.port_by_mac(bridge.id, dmac) {
-            Some(port) => {
-                self.look
-                    .step(|| Step::bridge(bridge, format!("{dmac} is port {}", port.id)));
-                Ok(port)
-            }
-            None => Err(self.unknown_mac(bridge)),
-        }
+        let (port, what) = match self.snapshot.holder_of_mac(bridge.id, dmac)? {
+            Holder::Fixed(port) => (port, "is"),
+            Holder::Learned(port, _) => (port, "is behind"),
+        };
+        self.look
+            .step(|| Step::bridge(bridge, format!("{dmac} {what} port {}", port.id)));
+        Some(port)
     }
 
-    /// The port that has an address on a network, if it is up; a router's link-local address too,
-    /// and any other that is made from a MAC.
-    pub(crate) fn owner(&mut self, bridge: &Bridge, ip: IpAddr) -> Option<&'a Port> {
-        self.look.tag(Tag::Neighbor(bridge.id, ip));
-        let fixed = self.snapshot.port_by_address(bridge.id, ip);
-        let owner = fixed.or_else(|| match ip {
-            IpAddr::V6(ip) => {
-                let mac = Mac::from_link_local(ip)?;
-                self.look.tag(Tag::Mac(bridge.id, mac));
-                self.snapshot.port_by_mac(bridge.id, mac)
-            }
-            IpAddr::V4(_) => None,
-        })?;
-        owner.admin_up.then_some(owner)
-    }
-
-    pub(crate) fn unknown_mac(&mut self, bridge: &Bridge) -> Verdict {
+    /// A frame for a MAC that nobody is known to have: for the ports that may have it, until its
+    /// station answers. With `policy` only for those whose groups allow it.
+    fn unknown_unicast(&mut self, from: Option<PortId>, bridge: &Bridge, policy: bool) -> Verdict {
         let dmac = self.look.dmac();
-        let step = || Step::bridge(bridge, format!("no port has {dmac}"));
-        self.drop(DropReason::UnknownMac, bridge.id.0, step)
+        self.look.tag(Tag::Ports(bridge.id));
+        let may = |port: &Port| is_reachable(port, from) && port.may_hold_mac(dmac);
+        if !self.snapshot.bridge_ports(bridge.id).any(|p| may(p)) {
+            let step = || Step::bridge(bridge, format!("no port has {dmac}"));
+            return self.drop(DropReason::UnknownMac, bridge.id.0, step);
+        }
+        self.copies(bridge, policy, may)
     }
 
     /// A copy for every port but the sender's. With `policy` only for those whose groups allow
     /// it: hosts where nobody does get none.
     pub(crate) fn flood(&mut self, from: Option<PortId>, bridge: &Bridge, policy: bool) -> Verdict {
+        self.copies(bridge, policy, |port| is_reachable(port, from))
+    }
+
+    fn copies(&mut self, bridge: &Bridge, policy: bool, wanted: impl Fn(&Port) -> bool) -> Verdict {
         self.look.for_this_frame_alone();
         let mut ports = Vec::new();
         for port in self.snapshot.bridge_ports(bridge.id) {
-            let reachable = port.admin_up && port.host().is_some() && Some(port.id) != from;
-            if reachable && (!policy || self.wants_copy(port)) {
+            if wanted(port) && (!policy || self.wants_copy(port)) {
                 ports.push(port.id);
             }
         }
@@ -102,16 +96,24 @@ impl<'a> Sim<'a> {
         Verdict::Flood { ports }
     }
 
-    /// A unicast ARP or neighbour discovery frame, delivered as it is. Routers know all they need.
-    pub(crate) fn hand_over(&mut self, from: Option<PortId>, bridge: &Bridge) -> Outcome<Verdict> {
-        let port = self.port_with_dmac(bridge)?;
-        let reachable = port.admin_up && port.host().is_some() && Some(port.id) != from;
-        if !reachable {
-            return Ok(self.answer([], || Step::port(port, "not interested")));
+    /// A unicast frame, delivered as it is: ARP, neighbour discovery, and what its sender's host
+    /// flooded. Routers know all they need.
+    pub(crate) fn hand_over(
+        &mut self,
+        from: Option<PortId>,
+        bridge: &Bridge,
+        policy: bool,
+    ) -> Verdict {
+        let Some(port) = self.port_with_dmac(bridge) else {
+            return self.unknown_unicast(from, bridge, policy);
+        };
+        if !is_reachable(port, from) {
+            return self.answer([], || Step::port(port, "not interested"));
         }
-        self.look.for_this_frame_alone();
-        Ok(Verdict::Flood {
-            ports: vec![port.id],
-        })
+        self.copies(bridge, policy, |p| p.id == port.id)
     }
+}
+
+fn is_reachable(port: &Port, from: Option<PortId>) -> bool {
+    port.admin_up && port.host().is_some() && Some(port.id) != from
 }

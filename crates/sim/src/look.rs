@@ -77,8 +77,8 @@ impl<'a> Look<'a> {
     }
 
     /// Notes what has to be asked.
-    pub fn ask(&mut self, question: Question) {
-        self.question = Some(question);
+    pub fn ask(&mut self, question: Option<Question>) {
+        self.question = question.or(self.question.take());
     }
 
     /// Notes a step, if anybody wants to know.

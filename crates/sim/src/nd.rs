@@ -1,6 +1,7 @@
 //! Neighbour discovery: solicitations are answered from the topology, as ARP requests are.
 
 use crate::{
+    frame::Frame,
     metadata::service_mac,
     pipeline::{Outcome, Sim},
     step::Step,
@@ -27,47 +28,21 @@ impl Sim<'_> {
     /// A neighbour discovery message from a VM.
     pub(crate) fn nd(&mut self, port: &Port, bridge: &Bridge) -> Outcome<Verdict> {
         self.look.for_this_frame_alone();
-        let (src, message) = self.read_nd(port)?;
+        let read = read_nd(&self.frame);
+        let (src, message) = read.map_err(|(reason, what)| self.lie(reason, port, what))?;
         self.check_nd(port, &message)?;
         match message {
             Nd::RouterSolicitation { .. } => Ok(self.router_solicitation(port, bridge, src)),
             Nd::NeighborSolicitation { target, .. } => self.solicitation(port, bridge, src, target),
             Nd::NeighborAdvertisement { target, .. } => {
-                let known = self.owner(bridge, IpAddr::V6(target)).is_some();
+                let known = self.tells_nothing(bridge, IpAddr::V6(target));
                 if known && self.look.dmac().is_multicast() {
                     let step = || Step::bridge(bridge, "it announces what is known");
                     return Ok(self.answer([], step));
                 }
-                self.spread_nd(port, bridge)
+                Ok(self.spread_nd(port, bridge))
             }
-            Nd::RouterAdvertisement | Nd::Redirect => self.spread_nd(port, bridge),
-        }
-    }
-
-    /// The source and the message, if it is valid (RFC 4861, 6.1 and 7.1).
-    fn read_nd(&mut self, port: &Port) -> Outcome<(Ipv6Addr, Nd)> {
-        let (Some(Ip::V6(ip)), Some((message, icmp))) = (self.frame.ip(), self.frame.icmp6())
-        else {
-            return Err(self.lie(
-                DropReason::Malformed,
-                port,
-                "no neighbour discovery message",
-            ));
-        };
-        if !nd::icmp6_checksum_ok(ip.src, ip.dst, message) {
-            return Err(self.lie(
-                DropReason::BadChecksum,
-                port,
-                "its ICMPv6 checksum is wrong",
-            ));
-        }
-        match Nd::read(&icmp).filter(|_| ip.hop_limit == nd::ND_HOP_LIMIT) {
-            Some(read) => Ok((ip.src, read)),
-            None => Err(self.lie(
-                DropReason::Malformed,
-                port,
-                "bad neighbour discovery message",
-            )),
+            Nd::RouterAdvertisement | Nd::Redirect => Ok(self.spread_nd(port, bridge)),
         }
     }
 
@@ -110,15 +85,33 @@ impl Sim<'_> {
                 let what = || format!("{target} is at {mac}: answered");
                 Ok(self.answer(answer, || Step::bridge(bridge, what())))
             }
-            None => self.spread_nd(port, bridge),
+            None => Ok(self.spread_nd(port, bridge)),
         }
     }
 
-    fn spread_nd(&mut self, port: &Port, bridge: &Bridge) -> Outcome<Verdict> {
-        match self.look.dmac().is_multicast() {
-            true => Ok(self.flood(Some(port.id), bridge, false)),
-            false => self.hand_over(Some(port.id), bridge),
+    fn spread_nd(&mut self, port: &Port, bridge: &Bridge) -> Verdict {
+        if !self.look.dmac().is_multicast() {
+            return self.hand_over(Some(port.id), bridge, false);
         }
+        match self.asked_address() {
+            Some(ip) => self.ask(Some(port.id), bridge, ip),
+            None => self.flood(Some(port.id), bridge, false),
+        }
+    }
+}
+
+/// The source and the message of a frame, if it is valid (RFC 4861, 6.1 and 7.1); otherwise why
+/// not.
+pub(crate) fn read_nd(frame: &Frame<'_>) -> Result<(Ipv6Addr, Nd), (DropReason, &'static str)> {
+    let (Some(Ip::V6(ip)), Some((message, icmp))) = (frame.ip(), frame.icmp6()) else {
+        return Err((DropReason::Malformed, "no neighbour discovery message"));
+    };
+    if !nd::icmp6_checksum_ok(ip.src, ip.dst, message) {
+        return Err((DropReason::BadChecksum, "its ICMPv6 checksum is wrong"));
+    }
+    match Nd::read(&icmp).filter(|_| ip.hop_limit == nd::ND_HOP_LIMIT) {
+        Some(read) => Ok((ip.src, read)),
+        None => Err((DropReason::Malformed, "bad neighbour discovery message")),
     }
 }
 

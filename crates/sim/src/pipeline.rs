@@ -59,16 +59,20 @@ impl Sim<'_> {
         self.switch(Path::start(port, bridge, sender))
     }
 
-    /// A copy of a frame that its sender's host flooded. What is unicast here is ARP or neighbour
-    /// discovery, which have no decisions of their own.
+    /// A copy of a frame that its sender's host flooded. What is unicast here is for a station that
+    /// its sender's host did not know, or ARP or neighbour discovery, which have no decisions of
+    /// their own.
     fn copy_on_network(&mut self, id: BridgeId) -> Outcome<Verdict> {
         self.look.for_this_frame_alone();
         let bridge = self.bridge_up(id)?;
-        match (self.look.dmac().is_multicast(), self.is_resolution()) {
-            (true, resolution) => Ok(self.flood(None, bridge, !resolution)),
-            (false, true) => self.hand_over(None, bridge),
-            (false, false) => Err(self.unknown_mac(bridge)),
+        let resolution = self.is_resolution();
+        if !self.look.dmac().is_multicast() {
+            return Ok(self.hand_over(None, bridge, !resolution));
         }
+        Ok(match self.asked_address().filter(|_| resolution) {
+            Some(ip) => self.ask(None, bridge, ip),
+            None => self.flood(None, bridge, !resolution),
+        })
     }
 
     /// ARP and neighbour discovery between hosts: no security group has a say in it.

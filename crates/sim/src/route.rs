@@ -135,22 +135,26 @@ impl<'a> Sim<'a> {
         }
     }
 
-    /// Whether somebody is there to take the packet.
+    /// Whether somebody is there to take the packet. Who is not known but may be there is asked.
     fn is_alive(&mut self, way: &Way<'a>) -> bool {
         let Way::Hop(Hop {
+            out,
             bridge,
             next: Some(next),
-            ..
         }) = *way
         else {
             return true;
         };
         self.look.tag(Tag::Bridge(bridge));
-        let up = self.snapshot.bridge(bridge).is_some_and(|b| b.admin_up);
-        up && self.neighbor(bridge, next).is_some_and(|port| {
-            self.look.tag(Tag::Port(port.id));
-            port.admin_up && self.leads_on(port)
-        })
+        if !self.snapshot.bridge(bridge).is_some_and(|b| b.admin_up) {
+            return false;
+        }
+        let Some((port, _)) = self.neighbor(bridge, next) else {
+            self.ask_for(out, bridge, next);
+            return false;
+        };
+        self.look.tag(Tag::Port(port.id));
+        port.admin_up && self.leads_on(port)
     }
 
     /// Whether a port is plugged in, or its router is up.

@@ -11,7 +11,8 @@ use crate::{
 use flow::{DropReason, Rewrite, Verdict};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use topology::{BridgeId, Port, Router, Tag};
+use topology::{Port, Router, Tag};
+use wire::Mac;
 
 /// Routers that one packet may pass.
 pub const DEVICES_MAX: u8 = 16;
@@ -37,12 +38,12 @@ impl<'a> Sim<'a> {
                 inside,
                 first,
             };
-            let (out, next) = self.pass(&visit, &mut path)?;
+            let (out, next, dmac) = self.pass(&visit, &mut path)?;
             if next.router().is_none() {
                 let rewrite = Rewrite {
                     hops: path.hops,
                     smac: out.mac,
-                    dmac: next.mac,
+                    dmac,
                     ..Rewrite::default()
                 };
                 return self.leave(next, path, rewrite);
@@ -81,7 +82,11 @@ impl<'a> Sim<'a> {
     }
 
     /// Through one router: out of which interface, to whose port.
-    fn pass(&mut self, visit: &Visit<'a>, path: &mut Path<'a>) -> Outcome<(&'a Port, &'a Port)> {
+    fn pass(
+        &mut self,
+        visit: &Visit<'a>,
+        path: &mut Path<'a>,
+    ) -> Outcome<(&'a Port, &'a Port, Mac)> {
         let router = visit.router;
         self.answer_for_itself(visit, path)?;
         self.check_martians(router)?;
@@ -99,16 +104,15 @@ impl<'a> Sim<'a> {
             return Err(self.router_error(visit, Problem::TooBig(bridge.mtu), what));
         }
         let next = hop.next.unwrap_or_else(|| self.look.address(Side::Dst));
-        let Some(port) = self.neighbor(bridge.id, next) else {
-            let what = format!("no port of network {} has {next}", bridge.id);
-            return Err(self.router_error(visit, Problem::NoNeighbor, what));
+        let Some((port, mac)) = self.neighbor(bridge.id, next) else {
+            return Err(self.unresolved(visit, &hop, next));
         };
         self.look
             .step(|| Step::router(router, format!("to {next} via interface {}", hop.out.id)));
         path.hops += 1;
         path.mtu = path.mtu.min(bridge.mtu);
         path.bridge = bridge;
-        Ok((hop.out, port))
+        Ok((hop.out, port, mac))
     }
 
     /// Where the router's table sends the packet.
@@ -132,12 +136,15 @@ impl<'a> Sim<'a> {
         })
     }
 
-    /// The port with an address on a network.
-    pub(crate) fn neighbor(&mut self, bridge: BridgeId, ip: IpAddr) -> Option<&'a Port> {
-        self.look.tag(Tag::Neighbor(bridge, ip));
-        self.snapshot
-            .port_by_address(bridge, ip)
-            .map(|port| &**port)
+    /// Nobody is known to have the next hop: those who may have it are asked, if there are any.
+    fn unresolved(&mut self, visit: &Visit<'a>, hop: &Hop<'a>, next: IpAddr) -> Verdict {
+        if !self.ask_for(hop.out, hop.bridge, next) {
+            let what = format!("no port of network {} has {next}", hop.bridge);
+            return self.router_error(visit, Problem::NoNeighbor, what);
+        }
+        let router = visit.router;
+        let step = || Step::router(router, format!("who has {next} is being asked"));
+        self.refuse(DropReason::NeighborUnresolved, router.id.0, None, step)
     }
 
     /// Addresses that mean something on one link or one host only are not routed (RFC 1812, 5.3.7

@@ -40,7 +40,7 @@ pub use snapshot::Snapshot;
 pub use station::{Holder, Learned, STATIONS_MAX, STATIONS_PER_PORT, Station};
 pub use subnet::{HostRoute, Ipv6Mode, Subnet};
 pub use tag::Tag;
-pub use view::{View, networks_of_host};
+pub use view::{View, hosts_of_network, networks_of_host};
 
 /// Key of a port or of a network on the underlay: the VNI below its flag bits, never 0.
 pub type TunnelKey = u32;

@@ -238,7 +238,9 @@ impl Port {
         let own = (self.mac == mac).then_some(&self.addresses);
         let own = own.into_iter().flatten().map(|a| IpNet::from(a.ip));
         let pairs = self.pairs().filter(move |p| p.1 == mac).map(|p| p.0);
-        let link_local = self.may_use_mac(mac).then(|| IpNet::from(IpAddr::V6(mac.link_local())));
+        let link_local = self
+            .may_use_mac(mac)
+            .then(|| IpNet::from(IpAddr::V6(mac.link_local())));
         own.chain(pairs).chain(link_local)
     }
 

@@ -5,11 +5,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The networks of a host's ports and all that routers join to them.
 pub fn networks_of_host(all: &Snapshot, host: &str) -> BTreeSet<BridgeId> {
-    let mut reached: BTreeSet<BridgeId> = all
-        .ports()
-        .filter(|p| p.host() == Some(host))
-        .filter_map(|p| p.bridge)
-        .collect();
+    let ports = all.ports().filter(|p| p.host() == Some(host));
+    joined(all, ports.filter_map(|p| p.bridge).collect())
+}
+
+/// The hosts that frames for a network can come from: those of its ports and of all networks that
+/// routers join to it.
+pub fn hosts_of_network(all: &Snapshot, bridge: BridgeId) -> BTreeSet<&str> {
+    let networks = joined(all, BTreeSet::from([bridge]));
+    let ports = networks.iter().flat_map(|b| all.bridge_ports(*b));
+    ports.filter_map(|p| p.host()).collect()
+}
+
+/// Networks and all that routers join to them.
+fn joined(all: &Snapshot, mut reached: BTreeSet<BridgeId>) -> BTreeSet<BridgeId> {
     let mut queue: Vec<BridgeId> = reached.iter().copied().collect();
     while let Some(bridge) = queue.pop() {
         let routers = all.bridge_ports(bridge).filter_map(|p| p.router());

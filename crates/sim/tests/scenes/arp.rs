@@ -1,4 +1,4 @@
-//! ARP is answered from the topology; what it does not know is flooded.
+//! ARP is answered from the topology; what it does not know is asked of those who may.
 
 use crate::{answered, reason, send};
 use flow::{DropReason, Verdict};
@@ -53,10 +53,18 @@ fn a_probe_for_another_is_answered_and_for_itself_is_not() {
 }
 
 #[test]
-fn unknown_targets_are_flooded_to_all_whatever_the_groups_say() {
-    let town = Town::new(sim::testing::World::new(), Some(&[]));
-    let snapshot = town.snapshot();
+fn unknown_targets_are_asked_of_those_who_may_have_them_whatever_the_groups_say() {
+    let mut town = Town::new(sim::testing::World::new(), Some(&[]));
     let ask = request(&town.a, "10.0.0.99").frame(Mac::BROADCAST);
+    let nobody = Verdict::Flood { ports: vec![] };
+    assert_eq!(send(&town.snapshot(), town.a.port, &ask), nobody);
+    town.world.change_port(town.b.port, |port| {
+        let net = "10.0.0.96/28".parse().unwrap();
+        let mac = port.mac;
+        let security = port.security.as_mut().unwrap();
+        security.pairs.push(topology::AddressPair { net, mac });
+    });
+    let snapshot = town.snapshot();
     let flood = Verdict::Flood {
         ports: vec![town.b.port],
     };
@@ -67,11 +75,8 @@ fn unknown_targets_are_flooded_to_all_whatever_the_groups_say() {
         frame: &ask,
         gso_size: 0,
     };
-    let Verdict::Flood { ports } = simulate(&snapshot, Ingress::Network(town.red), &packet).verdict
-    else {
-        panic!("not flooded");
-    };
-    assert!(ports.contains(&town.b.port));
+    let copy = simulate(&snapshot, Ingress::Network(town.red), &packet);
+    assert_eq!(copy.verdict, flood);
 }
 
 #[test]

@@ -75,7 +75,15 @@ fn the_receiving_host_asks_again() {
         Verdict::Flood { ports: vec![] }
     );
     let unicast = town.a.to(&town.b, 4, Payload::Udp(1, 5353, vec![])).bytes();
-    assert_eq!(reason(&judge(&unicast)), Some(DropReason::UnknownMac));
+    assert_eq!(
+        judge(&unicast),
+        Verdict::Flood {
+            ports: vec![town.b.port]
+        }
+    );
+    let mut stray = unicast;
+    stray[..6].copy_from_slice(&[2, 0, 0, 9, 9, 9]);
+    assert_eq!(reason(&judge(&stray)), Some(DropReason::UnknownMac));
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod qos;
 mod ra;
 mod routing;
 mod spoof;
+mod stations;
 mod traces;
 mod ways;
 

@@ -164,7 +164,7 @@ fn the_router_where_the_ttl_ends_says_so_from_its_own_address() {
 
 #[test]
 fn no_route_and_no_neighbour_are_told_apart() {
-    let town = town();
+    let town = Town::with_default_group();
     let snapshot = town.snapshot();
     let cases = [
         ("192.0.2.1", DropReason::NoRoute, (3, 0)),
