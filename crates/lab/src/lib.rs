@@ -35,6 +35,7 @@ pub use host::Host;
 pub use http::{Http, Reply};
 pub use netns::Netns;
 
+pub use linux::mount_bpffs;
 pub use openstack::OpenStack;
 pub use probe::{Echo, Probe, Stream};
 pub use process::{Process, Program};
@@ -42,4 +43,4 @@ pub use programs::program;
 pub use raw::RawSocket;
 pub use vm::{Plug, Vm};
 pub use wait::{until, within};
-pub use world::{Lab, mount_bpffs};
+pub use world::Lab;

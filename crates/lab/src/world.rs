@@ -2,13 +2,13 @@
 
 use crate::{
     Auth, Cluster, Host, LabError, Netns,
-    programs::{ip, program, run},
-    slot::{BPFFS, Slot},
+    error::Context,
+    programs::{ip, program},
+    slot::Slot,
 };
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Path, PathBuf},
-    process::Command,
     sync::Arc,
 };
 
@@ -16,8 +16,6 @@ use std::{
 const UNDERLAY_MTU: u32 = 1550;
 /// Lines of each log that a failed test shows.
 const LOG_LINES: usize = 60;
-/// Kind of the bpf file system, as statfs tells it.
-const BPF_FS_MAGIC: i64 = 0xcafe_4a11;
 
 /// One underlay, the hosts on it, and an address on it for the control side, which runs in the
 /// namespace of the caller. Dropping a lab removes all of it, except the demo's.
@@ -62,7 +60,7 @@ impl Lab {
     }
 
     fn build(slot: Slot, programs: Option<PathBuf>) -> Result<Self, LabError> {
-        mount_bpffs()?;
+        linux::mount_bpffs().what(|| "mounting the BPF file system".to_owned())?;
         let underlay = Netns::create(&format!("{}net", slot.prefix()))?;
         underlay.ip("link add br0 type bridge")?;
         underlay.ip(&format!("link set br0 mtu {UNDERLAY_MTU} up"))?;
@@ -203,18 +201,4 @@ impl Shared {
 /// Addresses of the underlay are ours by construction: nobody needs to be asked for them.
 fn no_dad(address: IpAddr) -> &'static str {
     if address.is_ipv6() { " nodad" } else { "" }
-}
-
-/// Mounts the bpf file system where agents pin their maps, unless it is there.
-pub fn mount_bpffs() -> Result<(), LabError> {
-    // SAFETY: an all-zero statfs is a valid value, and the path is a constant C string.
-    let kind = unsafe {
-        let mut stat: libc::statfs = std::mem::zeroed();
-        libc::statfs(c"/sys/fs/bpf".as_ptr(), &raw mut stat);
-        stat.f_type
-    };
-    if kind == BPF_FS_MAGIC {
-        return Ok(());
-    }
-    run(Command::new("mount").args(["-t", "bpf", "bpffs", BPFFS])).map(drop)
 }

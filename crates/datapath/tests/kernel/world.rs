@@ -10,7 +10,6 @@ use std::{
     collections::BTreeSet,
     net::IpAddr,
     path::{Path, PathBuf},
-    process::Command,
     sync::atomic::{AtomicU32, Ordering},
 };
 use topology::Tag;
@@ -50,7 +49,7 @@ impl World {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("midonet-test-{}-{number}", std::process::id());
-        mount_bpffs();
+        linux::mount_bpffs().expect("these tests need root and a BPF file system");
         Self::at(Path::new(BPFFS).join(name))
     }
 
@@ -253,19 +252,5 @@ pub fn refuse(reason: DropReason) -> Action {
         kind: ACTION_DROP,
         reason: reason as u8,
         ..Action::default()
-    }
-}
-
-fn mount_bpffs() {
-    let mounts = std::fs::read_to_string("/proc/mounts").unwrap();
-    if !mounts.lines().any(|m| m.split(' ').nth(1) == Some(BPFFS)) {
-        let done = Command::new("mount")
-            .args(["-t", "bpf", "bpffs", BPFFS])
-            .status()
-            .unwrap();
-        assert!(
-            done.success(),
-            "these tests need root and a BPF file system"
-        );
     }
 }
