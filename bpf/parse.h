@@ -27,6 +27,9 @@
 #define PROTO_SCTP 132
 #define PROTO_UDPLITE 136
 
+/* Longest IPv4 packet, and longest payload of an IPv6 packet. */
+#define PACKET_MAX 65535
+
 #define EXT_HOP_BY_HOP 0
 #define EXT_ROUTING 43
 #define EXT_FRAGMENT 44
@@ -199,6 +202,13 @@ static __always_inline int checksum_ok(struct __sk_buff *skb, const struct ipv4 
 	return fold(sum) == 0xffff;
 }
 
+/* Whether a fragment of `len` bytes, `offset` units of 8 into its packet, can be part of one: none is
+ * empty, all but the last are of whole units, and none ends beyond the longest packet. */
+static __always_inline int can_be_part(__u32 header, __u32 offset, __u32 more, __u32 len)
+{
+	return len && !(more && len & 7) && header + offset * 8 + len <= PACKET_MAX;
+}
+
 static __always_inline int parse_ipv4(struct __sk_buff *skb, struct packet *p)
 {
 	__u32 ihl, total, fragment;
@@ -223,7 +233,8 @@ static __always_inline int parse_ipv4(struct __sk_buff *skb, struct packet *p)
 	if (fragment & 0x3fff) {
 		p->fragment_id = bpf_ntohs(ip.id);
 		p->fragment = fragment & 0x1fff ? FRAGMENT_LATER : FRAGMENT_FIRST;
-		if (ip.proto == PROTO_TCP && (fragment & 0x1fff) == 1)
+		if ((ip.proto == PROTO_TCP && (fragment & 0x1fff) == 1) ||
+		    !can_be_part(ihl, fragment & 0x1fff, fragment & 0x2000, total - ihl))
 			return MALFORMED;
 	}
 	return PASS;
@@ -235,7 +246,8 @@ static __always_inline int is_extension(__u8 next)
 	       next == EXT_DESTINATION;
 }
 
-static __always_inline int fragment_header(struct packet *p, const __u8 h[8])
+/* The fragment header `h`, `len` bytes before the end. */
+static __always_inline int fragment_header(struct packet *p, const __u8 h[8], __u32 len)
 {
 	__u32 offset = (__u32)h[2] << 8 | h[3];
 
@@ -243,6 +255,8 @@ static __always_inline int fragment_header(struct packet *p, const __u8 h[8])
 		return PASS; /* a fragment of one, RFC 6946 */
 	p->fragment_id = (__u32)h[4] << 24 | (__u32)h[5] << 16 | (__u32)h[6] << 8 | h[7];
 	p->fragment = offset & 0xfff8 ? FRAGMENT_LATER : FRAGMENT_FIRST;
+	if (!can_be_part(0, offset >> 3, offset & 1, len - 8))
+		return MALFORMED;
 	if (p->fragment == FRAGMENT_FIRST)
 		return PASS;
 	if (is_extension(h[0]))
@@ -275,7 +289,7 @@ static __noinline int parse_extensions(struct __sk_buff *skb, struct packet *p, 
 			return MALFORMED;
 		if (next == EXT_FRAGMENT) {
 			fragmented = 1;
-			reason = fragment_header(p, h);
+			reason = fragment_header(p, h, p->end - at);
 			if (reason)
 				return reason;
 		}

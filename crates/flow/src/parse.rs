@@ -19,6 +19,8 @@
 //!    them from its fragment table, transport header not read. A TCP fragment at offset 8 bytes
 //!    (RFC 1858, 3.2): `Malformed`.
 //! 5. Offset 0 with "more fragments": a first fragment; it must hold its transport header.
+//! 6. A fragment that is empty, that is not the last and not of whole 8 bytes (RFC 791, 3.2), or that
+//!    ends beyond the longest packet there can be: `Malformed`.
 //!
 //! *IPv6.*
 //! 1. Fewer than 40 bytes, version not 6, payload length beyond the frame: `Malformed`.
@@ -28,7 +30,8 @@
 //!    `ExtensionHeaders`.
 //! 4. Header 44 with offset not 0: a later fragment, as for IPv4; its protocol is the next header
 //!    of header 44, and if that is one of the four: `ExtensionHeaders`. With offset 0 and "more
-//!    fragments": a first fragment. With neither it is no fragment (RFC 6946).
+//!    fragments": a first fragment. With neither it is no fragment (RFC 6946). The rules of 6 above
+//!    hold for what follows header 44 (RFC 8200, 4.5).
 //! 5. Every other next header is the protocol (51 and 59 too).
 //!
 //! *Transport*, unless a later fragment. Too short: `Malformed`.
@@ -62,6 +65,9 @@ use wire::{ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, bytes, checksum, ethertype
 
 /// IPv6 extension headers that are followed in one packet.
 pub const EXTENSIONS_MAX: usize = 6;
+
+/// Longest IPv4 packet, and longest payload of an IPv6 packet.
+const PACKET_MAX: usize = 65_535;
 
 /// A frame that could be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -201,6 +207,14 @@ impl Parsed {
         let overlaps = offset == 1 && self.key.proto == protocol::TCP;
         require(!overlaps, DropReason::Malformed)?;
         if offset != 0 || more {
+            let length = self.end - self.transport;
+            let whole = length > 0 && (!more || length.is_multiple_of(8));
+            let header = match self.key.family {
+                4 => self.transport - ETHERNET_HEADER,
+                _ => 0, // the length of an IPv6 packet is that behind its header
+            };
+            let ends = header + usize::from(offset) * 8 + length;
+            require(whole && ends <= PACKET_MAX, DropReason::Malformed)?;
             self.fragment = Some(Fragment {
                 id,
                 first: offset == 0,

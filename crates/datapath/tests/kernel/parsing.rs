@@ -21,7 +21,7 @@ type Reading = Result<FlowKey, DropReason>;
 
 /// One of each kind of frame that the rules speak of.
 fn samples() -> Vec<Vec<u8>> {
-    let udp_bytes = [0, 7, 0, 8, 0, 12, 0, 0, 1, 2, 3, 4];
+    let udp_bytes = [0, 7, 0, 8, 0, 16, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
     let mut frames = vec![[&[0xff; 6][..], &MAC_A, &[8, 6], &[0; 28]].concat()];
     for (a, b) in [(A4, B4), (A6, B6)] {
         let (datagram, segment) = (udp((a, 7), (b, 8), b"payload"), tcp((a, 7), (b, 80), SYN));
@@ -52,7 +52,7 @@ fn ipv4_samples() -> Vec<Vec<u8>> {
     options.splice(34..34, [7, 7, 4, 0, 0, 0, 0, 0]);
     options[14] = 0x47;
     options[17] += 8;
-    let fragments = [0x2000u16, 0x0003, 0x2001, 0x4000, 0x8000].map(|bits| {
+    let fragments = [0x2000u16, 0x0003, 0x2001, 0x1fff, 0x4000, 0x8000].map(|bits| {
         let mut frame = udp((A4, 7), (B4, 8), &[0; 16]);
         frame[20..22].copy_from_slice(&bits.to_be_bytes());
         frame
@@ -79,6 +79,7 @@ fn ipv6_headers() -> Vec<(u8, Vec<u8>)> {
         (44, fragment(17, 0)),
         (44, fragment(17, 1)),
         (44, fragment(17, 8)),
+        (44, fragment(17, 0xfff8)),
         (44, fragment(6, 8)),
         (44, fragment(60, 8)),
         (44, [fragment(44, 0), fragment(17, 0)].concat()),

@@ -31,7 +31,7 @@ fn udp(family: u8) -> Vec<u8> {
     let datagram = Udp {
         sport: 1000,
         dport: 53,
-        payload: b"query",
+        payload: b"question",
     }
     .datagram(src, dst)
     .unwrap();
@@ -157,7 +157,7 @@ fn ipv4_header_checks() {
         "total length"
     );
     assert_eq!(
-        change(17, 34, true),
+        change(17, 37, true),
         Err(DropReason::Malformed),
         "beyond the frame"
     );
@@ -216,6 +216,37 @@ fn ipv4_fragments() {
         Err(DropReason::Malformed),
         "it would overwrite TCP flags"
     );
+}
+
+#[test]
+fn fragments_that_cannot_be_part_of_a_packet() {
+    let cases = [
+        (0x2000, 8, true),
+        (0x2000, 12, false), // not the last, and half a unit at its end
+        (0x0002, 12, true),
+        (0x2002, 12, false),
+        (0x2002, 16, true),
+        (0x0002, 0, false), // empty
+        (0x1ffa, 27, true), // 20 bytes of header and 65 488 before it: just fits
+        (0x1ffa, 28, false),
+        (0x1fff, 8, false),
+    ];
+    for (bits, length, fits) in cases {
+        let (src, dst) = pair(4);
+        let mut frame = packet(src, dst, protocol::UDP, &vec![0; length]);
+        frame[20..22].copy_from_slice(&u16::to_be_bytes(bits));
+        fix_checksum(&mut frame);
+        assert_eq!(parse(&frame).is_ok(), fits, "IPv4 {bits:#x} {length}");
+        let (src, dst) = pair(6);
+        let offset = (bits << 3) | (bits >> 13);
+        let [high, low] = offset.to_be_bytes();
+        let header = [protocol::UDP, 0, high, low, 0, 0, 0, 9];
+        let payload = [&header[..], &vec![0; length]].concat();
+        let parsed = parse(&packet(src, dst, 44, &payload));
+        // there is room for the 20 bytes that an IPv4 header takes
+        let fits = fits || (bits, length) == (0x1ffa, 28);
+        assert_eq!(parsed.is_ok(), fits, "IPv6 {bits:#x} {length}");
+    }
 }
 
 /// A UDP packet behind these extension headers; each is given without its next header byte.
