@@ -16,6 +16,9 @@ struct World {
     stream: Stream,
     _servers: Vec<Echo>,
     trunk: String,
+    /// The sub-port that the trunk was made with, on VLAN 200 and without rules for what comes in.
+    red: String,
+    closed: String,
     parent: Guest,
     /// The parent's network, and those of the sub-ports.
     networks: [CloudNetwork; 3],
@@ -27,9 +30,15 @@ struct World {
 fn world() -> World {
     let cloud = Cloud::new(2);
     let networks = [("net", 1), ("blue", 2), ("red", 3)].map(|(name, n)| cloud.network(name, n));
+    let closed = closed_group(&cloud);
     let port = cloud.port(0, &networks[0], json!({}));
-    let trunk = cloud.create("trunk", json!({"port_id": port["id"]}));
-    let open = open_group(&cloud);
+    let body = json!({"network_id": networks[2].id, "security_groups": [closed]});
+    let red = text(&cloud.create("port", body), "id");
+    let sub_port = sub_port(&red, 200);
+    let trunk = json!({"port_id": port["id"], "sub_ports": [sub_port]});
+    let trunk = cloud.create("trunk", trunk);
+    let open = closed_group(&cloud);
+    open_up(&cloud, &open);
     let peers = [0, 1, 2].map(|n| {
         let body = json!({"security_groups": [open]});
         cloud.guest(&format!("peer{n}"), 1, &networks[n], body)
@@ -42,6 +51,8 @@ fn world() -> World {
         stream: parent.vm.stream(services(&peers[0])[0]).unwrap(),
         _servers: servers,
         trunk: text(&trunk, "id"),
+        red,
+        closed,
         parent,
         networks,
         peers,
@@ -49,14 +60,21 @@ fn world() -> World {
     }
 }
 
-/// A group that lets everything in.
-fn open_group(cloud: &Cloud) -> String {
-    let group = cloud.create("security-group", json!({"name": "open"}));
-    let group = text(&group, "id");
+/// A group that lets everything out and nothing in.
+fn closed_group(cloud: &Cloud) -> String {
+    let group = cloud.create("security-group", json!({"name": "closed"}));
+    text(&group, "id")
+}
+
+/// Lets everything in.
+fn open_up(cloud: &Cloud, group: &str) {
     for family in ["IPv4", "IPv6"] {
-        cloud.rule(&group, json!({"direction": "ingress", "ethertype": family}));
+        cloud.rule(group, json!({"direction": "ingress", "ethertype": family}));
     }
-    group
+}
+
+fn sub_port(port: &str, vlan: u16) -> Value {
+    json!({"port_id": port, "segmentation_type": "vlan", "segmentation_id": vlan})
 }
 
 fn services(guest: &Guest) -> [SocketAddr; 2] {
@@ -71,29 +89,18 @@ impl World {
         self.cloud.neutron.put(&path, &body).unwrap();
     }
 
-    /// A port that becomes a sub-port while the VM runs, and the VLAN of the VM for it.
-    fn add(&self, name: &str, network: usize, vlan: u16, body: Value) -> Guest {
-        let mut wanted = body;
-        wanted["network_id"] = json!(self.networks[network].id);
-        let port = self.cloud.create("port", wanted);
-        let id = text(&port, "id");
-        self.join(&id, vlan);
-        self.cloud.wait_status("port", &id, "ACTIVE");
-        self.vlan(name, vlan, &self.cloud.show("port", &id))
-    }
-
     fn join(&self, port: &str, vlan: u16) {
-        self.change(
-            "add_subports",
-            json!({"port_id": port, "segmentation_type": "vlan", "segmentation_id": vlan}),
-        );
+        self.change("add_subports", sub_port(port, vlan));
     }
 
     fn leave(&self, guest: &Guest) {
         self.change("remove_subports", json!({"port_id": guest.vm.port()}));
     }
 
-    fn vlan(&self, name: &str, vlan: u16, port: &Value) -> Guest {
+    /// What the VM has for a sub-port: a VLAN of its interface.
+    fn vlan(&self, name: &str, vlan: u16, port: &str) -> Guest {
+        self.cloud.wait_status("port", port, "ACTIVE");
+        let port = &self.cloud.show("port", port);
         let plug = Plug {
             port: text(port, "id").parse().unwrap(),
             mac: text(port, "mac_address"),
@@ -105,6 +112,12 @@ impl World {
             v4: addresses.iter().find_map(|a| a.parse().ok()).unwrap(),
             v6: addresses.iter().find_map(|a| a.parse().ok()).unwrap(),
         }
+    }
+
+    /// Frames that a group of their receiver refused, on either host.
+    fn refusals(&self) -> u64 {
+        let on = |host| self.cloud.drops(host, "security_group_ingress");
+        on(0) + on(1)
     }
 
     fn parent_goes_on(&self) {
@@ -127,7 +140,7 @@ fn reaches(guest: &Guest, peer: &Guest) {
 fn sub_ports_are_ports_on_vlans_of_their_parents_tap() {
     let world = world();
     world.cloud.wait_status("trunk", &world.trunk, "ACTIVE");
-    let blue = world.add("blue", 1, 100, json!({}));
+    let blue = a_sub_port_may_join_a_running_vm(&world);
     let red = a_sub_port_has_groups_of_its_own(&world);
     both_reach_their_own_networks_only(&world, &blue, &red);
     a_removed_sub_port_is_cut_off(&world, &blue);
@@ -136,42 +149,34 @@ fn sub_ports_are_ports_on_vlans_of_their_parents_tap() {
     the_trunk_goes_with_its_parent(&world, &red);
 }
 
-fn a_sub_port_has_groups_of_its_own(world: &World) -> Guest {
-    let closed = world.cloud.bare_group("closed");
-    for family in ["IPv4", "IPv6"] {
-        let rule = json!({"direction": "egress", "ethertype": family});
-        world.cloud.rule(&closed, rule);
-    }
-    let red = world.add("red", 2, 200, json!({"security_groups": [closed]}));
-    red.configure();
-    let _server = red.vm.echo_tcp(80).unwrap();
-    let before = world.cloud.drops(1, "security_group_ingress")
-        + world.cloud.drops(0, "security_group_ingress");
-    for service in services(&red) {
-        let probe = world.peers[2].vm.tcp(service, QUIET).unwrap();
-        assert_eq!(probe, Probe::Silent, "{service} of a closed sub-port");
-    }
-    let after = world.cloud.drops(1, "security_group_ingress")
-        + world.cloud.drops(0, "security_group_ingress");
-    assert!(after > before, "its groups dropped it");
-    let _ = open(world, &closed);
-    for service in services(&red) {
-        within("an opened sub-port", EVERYWHERE, || {
-            match world.peers[2].vm.tcp(service, QUIET) {
-                Ok(Probe::Answered) => Ok(()),
-                other => Err(format!("{other:?}")),
-            }
-        })
-        .unwrap();
-    }
-    red
+fn a_sub_port_may_join_a_running_vm(world: &World) -> Guest {
+    let body = json!({"network_id": world.networks[1].id});
+    let port = text(&world.cloud.create("port", body), "id");
+    world.join(&port, 100);
+    world.parent_goes_on();
+    world.vlan("blue", 100, &port)
 }
 
-fn open(world: &World, group: &str) -> [String; 2] {
-    ["IPv4", "IPv6"].map(|family| {
-        let rule = json!({"direction": "ingress", "ethertype": family});
-        world.cloud.rule(group, rule)
-    })
+fn a_sub_port_has_groups_of_its_own(world: &World) -> Guest {
+    let red = world.vlan("red", 200, &world.red);
+    red.configure();
+    let _server = red.vm.echo_tcp(80).unwrap();
+    let peer = &world.peers[2];
+    let before = world.refusals();
+    for service in services(&red) {
+        let probe = peer.vm.tcp(service, QUIET).unwrap();
+        assert_eq!(probe, Probe::Silent, "{service} of a closed sub-port");
+    }
+    assert!(world.refusals() > before, "its groups dropped it");
+    open_up(&world.cloud, &world.closed);
+    for service in services(&red) {
+        let asked = || match peer.vm.tcp(service, QUIET) {
+            Ok(Probe::Answered) => Ok(()),
+            other => Err(format!("{other:?}")),
+        };
+        within("an answer of an opened sub-port", EVERYWHERE, asked).unwrap();
+    }
+    red
 }
 
 fn both_reach_their_own_networks_only(world: &World, blue: &Guest, red: &Guest) {
@@ -210,9 +215,7 @@ fn a_sub_port_may_come_back_on_another_vlan(world: &World, blue: Guest) {
     blue.vm.unplug().unwrap();
     drop(blue);
     world.join(&id, 300);
-    world.cloud.wait_status("port", &id, "ACTIVE");
-    let port = world.cloud.show("port", &id);
-    let again = world.vlan("again", 300, &port);
+    let again = world.vlan("again", 300, &id);
     again.configure();
     reaches(&again, &world.peers[1]);
     world.parent_goes_on();
