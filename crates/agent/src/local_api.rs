@@ -92,6 +92,7 @@ fn router<M: Maps + Send + 'static>(api: Arc<Api<M>>) -> Router {
         .route("/flows", get(flows::<M>))
         .route("/connections", get(connections::<M>))
         .route("/drops", get(drops::<M>))
+        .route("/stations", get(stations::<M>))
         .route("/metrics", get(metrics::<M>))
         .with_state(api)
 }
@@ -199,6 +200,10 @@ async fn connections<M: Maps>(
 
 async fn drops<M: Maps>(State(api): State<Arc<Api<M>>>) -> Answer<Vec<api::agent::Drop>> {
     Ok(Json(rows::drops(&api.shared.world())?))
+}
+
+async fn stations<M: Maps>(State(api): State<Arc<Api<M>>>) -> Answer<Vec<api::agent::Station>> {
+    Ok(Json(rows::stations(&api.shared.world())))
 }
 
 async fn metrics<M: Maps>(State(api): State<Arc<Api<M>>>) -> Result<Response, Failure> {

@@ -120,3 +120,20 @@ pub struct Drop {
     /// The Neutron resource that caused the last one, where there is one.
     pub cause: Option<Uuid>,
 }
+
+/// An entry of `GET /stations`: somebody behind a port whom Neutron does not know.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Station {
+    /// The network.
+    pub network: Uuid,
+    /// The MAC.
+    pub mac: String,
+    /// The address that the MAC has; absent for what is known of the MAC alone.
+    pub address: Option<IpAddr>,
+    /// The port it is behind.
+    pub port: Uuid,
+    /// The host of the port.
+    pub host: String,
+    /// Seconds since it was heard, or its host told of it.
+    pub seconds: u64,
+}

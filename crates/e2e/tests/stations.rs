@@ -2,7 +2,7 @@
 //! that two VMs share.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use e2e::{Guest, Network, PortOptions, World};
+use e2e::{Cloud, Guest, PortOptions, World};
 use lab::{Netns, RawSocket, within};
 use serde_json::json;
 use std::{
@@ -52,11 +52,11 @@ impl Station {
         }
     }
 
-    /// Takes an address, with routes to other networks by the network's gateways.
-    fn take(&self, ip: IpAddr, network: &Network) {
+    /// Takes an address in the `n`th network, with a route to others by the network's gateway.
+    fn take(&self, ip: IpAddr, n: u8) {
         let (length, gateway) = match ip {
-            IpAddr::V4(_) => (24, IpAddr::V4(network.gateway4())),
-            IpAddr::V6(_) => (64, IpAddr::V6(network.gateway6())),
+            IpAddr::V4(_) => (24, IpAddr::from([10, n, 0, 1])),
+            IpAddr::V6(_) => (64, shared_v6(n, 1)),
         };
         let nodad = if ip.is_ipv6() { " nodad" } else { "" };
         self.netns
@@ -83,6 +83,10 @@ impl Station {
         let raw = RawSocket::open(&self.netns, "eth0").unwrap();
         raw.send(&frame).unwrap();
     }
+}
+
+fn shared_v6(network: u8, host: u16) -> IpAddr {
+    Ipv6Addr::new(0xfd10, network.into(), 0, 0, 0, 0, 0, host).into()
 }
 
 fn gratuitous(mac: Mac, ip: Ipv4Addr) -> Vec<u8> {
@@ -142,12 +146,9 @@ fn stations_behind_a_bridge_are_reached_from_everywhere() {
     make_bridge(&bridge.vm);
     for (name, n) in [("s1", 51), ("s2", 52)] {
         let station = Station::new(&bridge.vm, name, &format!("02:00:00:00:00:{n}"));
-        let ips: [IpAddr; 2] = [
-            Ipv4Addr::new(10, 1, 0, n).into(),
-            Ipv6Addr::new(0xfd10, 1, 0, 0, 0, 0, 0, n.into()).into(),
-        ];
+        let ips: [IpAddr; 2] = [Ipv4Addr::new(10, 1, 0, n).into(), shared_v6(1, n.into())];
         for ip in ips {
-            station.take(ip, &front);
+            station.take(ip, 1);
             // nobody has heard of it yet: neighbours ask, and so does the router
             for from in [&near, &far] {
                 let took = until_answered(from, ip);
@@ -170,9 +171,18 @@ fn stations_behind_a_bridge_are_reached_from_everywhere() {
                 .unwrap();
         }
     }
+    let known = world.local(1, "/stations");
+    assert!(known.len() >= 6, "two MACs, two addresses each: {known:?}");
+    assert!(known.iter().all(|s| s["host"] == "h1"), "{known:?}");
     // what is cached at host 2 says that they are gone when they are
     bridge.vm.unplug().unwrap();
-    world.wait_status(bridge.vm.port(), "DOWN");
+    within("stations to be forgotten", PASS, || {
+        match world.local(1, "/stations") {
+            left if left.is_empty() => Ok(()),
+            left => Err(format!("{left:?}")),
+        }
+    })
+    .unwrap();
     bridge.vm.plug().unwrap();
     world.wait_status(bridge.vm.port(), "ACTIVE");
     bridge.vm.netns().ip("link set eth0 master br0").unwrap();
@@ -187,10 +197,7 @@ fn a_virtual_address_with_its_mac_is_followed_from_host_to_host() {
     let (front, back) = (world.network(1), world.network(2));
     world.router(&[&front, &back]);
     let group = world.default_group();
-    let shared: [IpAddr; 2] = [
-        Ipv4Addr::new(10, 1, 0, 100).into(),
-        Ipv6Addr::new(0xfd10, 1, 0, 0, 0, 0, 0, 0x100).into(),
-    ];
+    let shared: [IpAddr; 2] = [Ipv4Addr::new(10, 1, 0, 100).into(), shared_v6(1, 0x100)];
     let member = |number| PortOptions {
         pairs: shared
             .iter()
@@ -212,27 +219,76 @@ fn a_virtual_address_with_its_mac_is_followed_from_host_to_host() {
         Station::new(&m.vm, "v", VIRTUAL)
     });
     for ip in shared {
-        let mut master = 0;
-        stations[master].take(ip, &front);
+        assert_followed(ip, &stations, &clients);
+    }
+}
+
+/// Moves an address from one station to the other and back, and measures how long clients need.
+fn assert_followed(ip: IpAddr, stations: &[Station; 2], clients: &[Guest]) {
+    let mut master = 0;
+    stations[master].take(ip, 1);
+    stations[master].announce(ip);
+    for client in clients {
+        until_answered(client, ip);
+    }
+    for _ in 0..4 {
+        stations[master].give_up(ip);
+        master = 1 - master;
+        stations[master].take(ip, 1);
         stations[master].announce(ip);
+        let moved = Instant::now();
+        let follow = |client| {
+            until_answered(client, ip);
+            moved.elapsed()
+        };
+        let took: Vec<Duration> = clients.iter().map(follow).collect();
+        println!("{ip} moved to host {}: followed after {took:?}", master + 1);
+        assert!(took.iter().all(|took| *took < FOLLOWED), "{ip}: {took:?}");
+    }
+    stations[master].give_up(ip);
+}
+
+/// As a tenant does it: the address is reserved by a port of its own, which is never bound, and
+/// allowed at two others.
+#[test]
+fn neutrons_pairs_and_ports_without_security_have_stations() {
+    let cloud = Cloud::new(2);
+    let (front, back) = (cloud.network("front", 1), cloud.network("back", 2));
+    cloud.router("edge", &[&front, &back]);
+    let shared: [IpAddr; 2] = [IpAddr::from([10, 1, 0, 200]), shared_v6(1, 0x200)];
+    cloud.create(
+        "port",
+        json!({"network_id": front.id, "name": "reserved", "fixed_ips": [
+            {"subnet_id": front.v4, "ip_address": shared[0]},
+        ]}),
+    );
+    let pairs = shared.map(|ip| json!({"ip_address": ip, "mac_address": VIRTUAL}));
+    let member = |name: &str, host| {
+        let port = cloud.port(host, &front, json!({"allowed_address_pairs": pairs}));
+        cloud.plug(name, host, &port)
+    };
+    let members = [member("m1", 0), member("m2", 1)];
+    let open = json!({"port_security_enabled": false, "security_groups": []});
+    let open = cloud.plug("open", 0, &cloud.port(0, &front, open));
+    let clients = [
+        cloud.guest("near", 1, &front, json!({})),
+        cloud.guest("far", 1, &back, json!({})),
+    ];
+    for guest in members.iter().chain([&open]) {
+        cloud.wait_status("port", &guest.vm.port().to_string(), "ACTIVE");
+        make_bridge(&guest.vm);
+    }
+    let stations = members
+        .each_ref()
+        .map(|m| Station::new(&m.vm, "v", VIRTUAL));
+    for ip in shared {
+        assert_followed(ip, &stations, &clients);
+    }
+    let station = Station::new(&open.vm, "s", "02:00:00:00:00:77");
+    for ip in [IpAddr::from([10, 1, 0, 77]), shared_v6(1, 0x77)] {
+        station.take(ip, 1);
         for client in &clients {
             until_answered(client, ip);
         }
-        for _ in 0..4 {
-            stations[master].give_up(ip);
-            master = 1 - master;
-            stations[master].take(ip, &front);
-            stations[master].announce(ip);
-            let moved = Instant::now();
-            let took = clients.each_ref().map(|client| {
-                until_answered(client, ip);
-                moved.elapsed()
-            });
-            println!("{ip} moved to host {}: followed after {took:?}", master + 1);
-            for took in took {
-                assert!(took < FOLLOWED, "{ip}: {took:?}");
-            }
-        }
-        stations[master].give_up(ip);
     }
 }

@@ -5,6 +5,7 @@ mod bind;
 mod drops;
 mod flows;
 mod hosts;
+mod stations;
 mod status;
 mod topology;
 mod trace;
@@ -51,6 +52,8 @@ enum Command {
     Flows(flows::Options),
     /// What is dropped on this host, and why?
     Drops(AgentOptions),
+    /// Who is behind ports of which Neutron does not know, as this host has it?
+    Stations(AgentOptions),
     /// Where would a packet go, and what decides it?
     Trace(trace::Options),
     /// Plug an interface of this host into a port.
@@ -129,6 +132,7 @@ pub fn run(called: Midonet, to: &mut dyn Write) -> Result<ExitCode, CliError> {
         Command::Topology(Topology::Show(options)) => topology::run(&options, &cluster, &mut out),
         Command::Flows(options) => flows::run(&options, &mut out),
         Command::Drops(agent) => drops::run(&agent.connect(), &mut out),
+        Command::Stations(agent) => stations::run(&agent.connect(), &mut out),
         Command::Trace(options) => trace::run(&options, &cluster, &mut out),
         Command::Bind {
             port,

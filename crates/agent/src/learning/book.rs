@@ -11,6 +11,7 @@ use flow::Question;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     net::IpAddr,
+    time::Duration,
 };
 use topology::{BridgeId, Tag};
 
@@ -48,8 +49,9 @@ const QUESTIONS_MAX: usize = 64;
 /// Hosts that wait for an answer; more ask again.
 const ANSWERS_MAX: usize = 64;
 
-/// Hosts of a network that is new here are asked for its stations at once and after these times.
-const ASK_HOSTS: [u64; 3] = [0, SECOND, 5 * SECOND];
+/// Hosts of a network that is new here are asked for its stations at once, and again after these
+/// times.
+const ASK_HOSTS: [u64; 3] = [0, SECOND, 4 * SECOND];
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -173,6 +175,12 @@ impl Book {
         self.known.get(tag).is_some_and(|entry| entry.here)
     }
 
+    /// How long nobody has heard of a station.
+    pub fn idle(&self, tag: &Tag, now: u64) -> Duration {
+        let seen = self.known.get(tag).map_or(now, |entry| entry.seen);
+        Duration::from_nanos(now.saturating_sub(seen))
+    }
+
     /// Whether a station came to where it is a moment ago.
     pub(super) fn is_fresh(&self, tag: &Tag, now: u64) -> bool {
         let entry = self.known.get(tag);
@@ -231,7 +239,7 @@ impl Book {
     }
 
     /// The networks whose hosts are to be asked now.
-    pub(super) fn to_ask(&mut self, now: u64) -> Vec<BridgeId> {
+    pub(super) fn networks_due(&mut self, now: u64) -> Vec<BridgeId> {
         let due = self.networks.iter_mut().filter(|(_, (at, _))| *at <= now);
         let mut ask = Vec::new();
         for (network, (at, round)) in due {

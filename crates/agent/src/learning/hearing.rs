@@ -265,7 +265,7 @@ impl<M: Maps> World<M> {
 
     fn questions_to_hosts(&mut self, now: u64) -> Vec<(IpAddr, Message)> {
         let mut to: BTreeMap<IpAddr, Vec<BridgeId>> = BTreeMap::new();
-        for network in self.book.to_ask(now) {
+        for network in self.book.networks_due(now) {
             for host in self.others(network) {
                 to.entry(host).or_default().push(network);
             }

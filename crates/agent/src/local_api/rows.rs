@@ -9,7 +9,7 @@ use datapath::{Maps, MapsError};
 use flow::{DropReason, unmapped};
 use linux::Link;
 use std::collections::BTreeMap;
-use topology::{HostId, Port, PortId};
+use topology::{HostId, Port, PortId, Station};
 
 /// `GET /status`
 pub fn status<M: Maps>(shared: &Shared<M>, host: HostId) -> Result<api::agent::Status, MapsError> {
@@ -249,6 +249,24 @@ pub fn write_metrics<M: Maps>(shared: &Shared<M>, out: &mut Prometheus) -> Resul
         "Decisions in the kernel's table.",
         decisions,
     );
+    out.single(
+        "midonet_stations",
+        "gauge",
+        "Stations behind ports that are known.",
+        world.snapshot().stations().count(),
+    );
+    out.single(
+        "midonet_stations_refused_total",
+        "counter",
+        "Times that a station found no room.",
+        world.book().refused(),
+    );
+    out.single(
+        "midonet_station_claims_ignored_total",
+        "counter",
+        "Claims of other hosts that were not theirs to make.",
+        world.book().ignored(),
+    );
     out.family(
         "midonet_drops_total",
         "counter",
@@ -271,4 +289,23 @@ pub fn write_metrics<M: Maps>(shared: &Shared<M>, out: &mut Prometheus) -> Resul
         out.sample(&[("port", &port.port.to_string())], port.upcalls);
     }
     Ok(())
+}
+
+/// Who is known to be behind ports, by network, MAC and address.
+pub fn stations<M: Maps>(world: &World<M>) -> Vec<api::agent::Station> {
+    let now = linux::monotonic_ns();
+    let row = |station: &Station| {
+        let host = world.snapshot().port(station.port).and_then(|p| p.host());
+        api::agent::Station {
+            network: station.bridge.0,
+            mac: station.mac.to_string(),
+            address: station.ip,
+            port: station.port.0,
+            host: host.unwrap_or_default().to_owned(),
+            seconds: world.book().idle(&station.tag(), now).as_secs(),
+        }
+    };
+    let mut rows: Vec<_> = world.snapshot().stations().map(row).collect();
+    rows.sort_by(|a, b| (a.network, &a.mac, a.address).cmp(&(b.network, &b.mac, b.address)));
+    rows
 }

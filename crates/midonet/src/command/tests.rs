@@ -202,6 +202,18 @@ tunnel_key_unknown  (tunnel)                                    1     60  -
 }
 
 #[test]
+fn stations_are_shown_with_port_and_host() {
+    let station = json!({
+        "network": PORT, "mac": "00:00:5e:00:01:33", "address": "10.0.0.9", "port": PORT,
+        "host": "h1", "seconds": 7,
+    });
+    let socket = agent_at(vec![("GET /stations", json!([station]))]);
+    let shown = printed(&format!("midonet stations --socket {}", socket.display()));
+    let row = format!("{PORT}  00:00:5e:00:01:33  10.0.0.9  {PORT}  h1    7 s ago\n");
+    assert!(shown.ends_with(&row), "{shown}");
+}
+
+#[test]
 fn bind_says_what_it_did() {
     let path: &'static str = "PUT /binding/11111111-0000-0000-0000-000000000000";
     let socket = agent_at(vec![(path, Value::Null)]);
