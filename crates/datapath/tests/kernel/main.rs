@@ -4,6 +4,7 @@
 mod arrival;
 mod forwarding;
 mod frames;
+mod hostile;
 mod limits;
 mod net;
 mod parsing;

@@ -172,6 +172,32 @@ fn every_kind_of_frame_reads_the_same() {
     }
 }
 
+/// All orders of up to four extension headers, and more of one kind than are followed, before each
+/// kind of end.
+#[test]
+fn every_chain_of_extension_headers_reads_the_same() {
+    let mut world = World::new();
+    world.table.maps_mut().set_port(TAP_A, u32::MAX).unwrap();
+    let kinds = [0u8, 43, 44, 60];
+    let mut chains: Vec<Vec<u8>> = (0..=9).map(|n| vec![60; n]).collect();
+    for length in 1..=4u32 {
+        chains.extend((0..4usize.pow(length)).map(|n| {
+            let kind = |i| kinds[n / 4usize.pow(i) % 4];
+            (0..length).map(kind).collect()
+        }));
+    }
+    for chain in chains {
+        for end in [6u8, 17, 58, 59, 51, 135] {
+            let mut nexts = chain.iter().skip(1).copied().chain([end]);
+            let header = |_: &u8| [nexts.next().unwrap(), 0, 0, 0, 0, 0, 0, 0];
+            let headers: Vec<u8> = chain.iter().flat_map(header).collect();
+            let payload = [&headers[..], &[0x50; 24]].concat();
+            let first = chain.first().copied().unwrap_or(end);
+            agree(&mut world, &raw_ip(A6, B6, first, &payload));
+        }
+    }
+}
+
 #[test]
 fn mutated_frames_read_the_same() {
     let mut world = World::new();
