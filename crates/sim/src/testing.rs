@@ -3,12 +3,14 @@
 //! [`World`] builds a topology by hand; [`Dice`] makes random ones, and random packets and changes
 //! that are likely to matter in them, from a seed.
 
+mod answers;
 mod dice;
 mod frames;
 mod random;
 mod town;
 mod world;
 
+pub use answers::random_answer;
 pub use dice::Dice;
 pub use frames::{Frame, Payload, key_of};
 pub use random::{random_change, random_frame, random_world};

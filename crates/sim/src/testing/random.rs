@@ -11,6 +11,8 @@ use topology::{
 use wire::{Mac, protocol, tcp_flag};
 
 const NETWORKS: u16 = 3;
+/// A protocol without ports.
+const GRE: u8 = 47;
 const PORTS: [u16; 6] = [22, 53, 67, 68, 80, 4000];
 
 /// A few networks of both families, routers between some of them, VMs on two hosts, groups with
@@ -131,16 +133,24 @@ fn random_rule(dice: &mut Dice) -> Rule {
     } else {
         protocol::ICMPV6
     };
-    let protocol = *dice.pick(&[None, Some(protocol::TCP), Some(protocol::UDP), Some(icmp)]);
+    let protocol = *dice.pick(&[
+        None,
+        Some(protocol::TCP),
+        Some(protocol::TCP),
+        Some(protocol::UDP),
+        Some(icmp),
+        Some(protocol::SCTP),
+        Some(GRE),
+    ]);
     let layer4 = match protocol {
         Some(p) if p == icmp && dice.once_in(2) => {
-            let kind = *dice.pick(&[8, 0, 128, 129]);
+            let kind = *dice.pick(&[8, 0, 128, 129, 3, 1]);
             Layer4::Icmp {
                 kind,
                 code: dice.once_in(2).then_some(0),
             }
         }
-        Some(p) if p != icmp && !dice.once_in(3) => {
+        Some(p) if p != icmp && p != GRE && !dice.once_in(3) => {
             let (a, b) = (*dice.pick(&PORTS), *dice.pick(&PORTS));
             Layer4::Ports {
                 min: a.min(b),
@@ -277,7 +287,7 @@ fn random_payload(dice: &mut Dice, v4: bool) -> Payload {
         },
         _ => {
             let icmp = if v4 { protocol::ICMP } else { protocol::ICMPV6 };
-            let proto = *dice.pick(&[47, 132, icmp, 2]);
+            let proto = *dice.pick(&[GRE, protocol::SCTP, protocol::UDP_LITE, icmp, 2]);
             Payload::Other(proto, (0..24).map(|_| dice.any() as u8).collect())
         }
     }
