@@ -9,7 +9,12 @@ use crate::{
 use bpf_abi::*;
 use datapath::{AttachError, Injector, Maps, Outgoing};
 use flow::DropReason;
-use std::time::{Duration, Instant};
+use std::{
+    fs::File,
+    io::{Read, Write},
+    os::{fd::AsRawFd, unix::fs::OpenOptionsExt},
+    time::{Duration, Instant},
+};
 use wire::protocol::UDP;
 
 pub const NUMBER: u32 = PORT_VIRTUAL + 77;
@@ -169,6 +174,55 @@ fn impossible_sub_ports_are_refused() {
     }
     let refused = datapath.set_subport(NUMBER, 9999, VLAN);
     assert!(matches!(refused, Err(AttachError::NoTrunk { .. })));
+}
+
+/// A tap as qemu holds it.
+fn open_tap(name: &str) -> File {
+    const TUNSETIFF: libc::Ioctl = 0x4004_54ca;
+    let mut options = File::options();
+    options
+        .read(true)
+        .write(true)
+        .custom_flags(libc::O_NONBLOCK);
+    let file = options.open("/dev/net/tun").unwrap();
+    // SAFETY: all zero is a valid ifreq.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(name.bytes()) {
+        *to = from as libc::c_char;
+    }
+    request.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as i16;
+    // SAFETY: the request is an ifreq, as the call wants.
+    let made = unsafe { libc::ioctl(file.as_raw_fd(), TUNSETIFF, &raw mut request) };
+    assert_eq!(made, 0);
+    file
+}
+
+/// Taps have tags inside the frames that are written to them and read from them.
+#[test]
+fn a_tap_gets_and_gives_tags_with_the_frame() {
+    let host = Net::new();
+    let [mut one, mut two] = host.enter(|| ["one", "two"].map(open_tap));
+    let [from, to] = ["one", "two"].map(|name| {
+        host.ip(&format!("link set {name} up"));
+        host.index(name)
+    });
+    let mut world = World::new();
+    let datapath = world.datapath.as_mut().unwrap();
+    for (tap, number) in [(from, NUMBER), (to, NUMBER + 1)] {
+        host.enter(|| datapath.attach_port(tap, RATE).unwrap());
+        datapath
+            .set_subport(number, tap, VLAN + (number - NUMBER) as u16)
+            .unwrap();
+    }
+    world.decide(NUMBER, STATE_FORWARD, local(NUMBER + 1));
+    let frame = udp((A4, 1), (B4, 53), b"question");
+    one.write_all(&tagged(&frame, &[(0x8100, VLAN)])).unwrap();
+    let expected = tagged(&frame, &[(0x8100, VLAN + 1)]);
+    let (start, mut buffer) = (Instant::now(), [0; 2048]);
+    // the host's own chatter comes too
+    while two.read(&mut buffer).ok().map(|n| &buffer[..n]) != Some(&expected[..]) {
+        assert!(start.elapsed() < PATIENCE, "the frame does not come out");
+    }
 }
 
 /// A VM that puts its interface behind a VLAN of a trunk, by a second kernel program that runs in
