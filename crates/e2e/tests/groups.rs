@@ -403,7 +403,7 @@ impl Scene {
         };
         let [v4, v6] = self.client.addresses();
         let dhcp = offer(v4, Ipv4Addr::BROADCAST.into(), 67, 68);
-        let dhcp6 = offer(v6, Ipv6Addr::from(everyone).into(), 547, 546);
+        let dhcp6 = offer(v6, everyone.into(), 547, 546);
         vec![
             (
                 "another's address by ARP",

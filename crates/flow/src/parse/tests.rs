@@ -238,7 +238,7 @@ fn fragments_that_cannot_be_part_of_a_packet() {
         fix_checksum(&mut frame);
         assert_eq!(parse(&frame).is_ok(), fits, "IPv4 {bits:#x} {length}");
         let (src, dst) = pair(6);
-        let offset = (bits << 3) | (bits >> 13);
+        let offset = bits.rotate_left(3);
         let [high, low] = offset.to_be_bytes();
         let header = [protocol::UDP, 0, high, low, 0, 0, 0, 9];
         let payload = [&header[..], &vec![0; length]].concat();
