@@ -2,7 +2,7 @@
 //! that two VMs share.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use e2e::{Cloud, Guest, PortOptions, World};
+use e2e::{Cloud, Guest, PortOptions, World, text};
 use lab::{Netns, RawSocket, within};
 use serde_json::json;
 use std::{
@@ -52,12 +52,9 @@ impl Station {
         }
     }
 
-    /// Takes an address in the `n`th network, with a route to others by the network's gateway.
-    fn take(&self, ip: IpAddr, n: u8) {
-        let (length, gateway) = match ip {
-            IpAddr::V4(_) => (24, IpAddr::from([10, n, 0, 1])),
-            IpAddr::V6(_) => (64, shared_v6(n, 1)),
-        };
+    /// Takes an address, with a route to other networks by this one's gateway.
+    fn take(&self, ip: IpAddr, gateway: IpAddr) {
+        let length = if ip.is_ipv4() { 24 } else { 64 };
         let nodad = if ip.is_ipv6() { " nodad" } else { "" };
         self.netns
             .ip(&format!("addr add {ip}/{length} dev eth0{nodad}"))
@@ -85,7 +82,7 @@ impl Station {
     }
 }
 
-fn shared_v6(network: u8, host: u16) -> IpAddr {
+fn v6(network: u8, host: u16) -> IpAddr {
     Ipv6Addr::new(0xfd10, network.into(), 0, 0, 0, 0, 0, host).into()
 }
 
@@ -146,9 +143,10 @@ fn stations_behind_a_bridge_are_reached_from_everywhere() {
     make_bridge(&bridge.vm);
     for (name, n) in [("s1", 51), ("s2", 52)] {
         let station = Station::new(&bridge.vm, name, &format!("02:00:00:00:00:{n}"));
-        let ips: [IpAddr; 2] = [Ipv4Addr::new(10, 1, 0, n).into(), shared_v6(1, n.into())];
-        for ip in ips {
-            station.take(ip, 1);
+        let ips: [IpAddr; 2] = [Ipv4Addr::new(10, 1, 0, n).into(), v6(1, n.into())];
+        let gateways = [front.gateway4().into(), front.gateway6().into()];
+        for (ip, gateway) in ips.into_iter().zip(gateways) {
+            station.take(ip, gateway);
             // nobody has heard of it yet: neighbours ask, and so does the router
             for from in [&near, &far] {
                 let took = until_answered(from, ip);
@@ -197,7 +195,7 @@ fn a_virtual_address_with_its_mac_is_followed_from_host_to_host() {
     let (front, back) = (world.network(1), world.network(2));
     world.router(&[&front, &back]);
     let group = world.default_group();
-    let shared: [IpAddr; 2] = [Ipv4Addr::new(10, 1, 0, 100).into(), shared_v6(1, 0x100)];
+    let shared: [IpAddr; 2] = [Ipv4Addr::new(10, 1, 0, 100).into(), v6(1, 0x100)];
     let member = |number| PortOptions {
         pairs: shared
             .iter()
@@ -218,15 +216,16 @@ fn a_virtual_address_with_its_mac_is_followed_from_host_to_host() {
         make_bridge(&m.vm);
         Station::new(&m.vm, "v", VIRTUAL)
     });
-    for ip in shared {
-        assert_followed(ip, &stations, &clients);
+    let gateways = [front.gateway4().into(), front.gateway6().into()];
+    for (ip, gateway) in shared.into_iter().zip(gateways) {
+        assert_followed((ip, gateway), &stations, &clients);
     }
 }
 
 /// Moves an address from one station to the other and back, and measures how long clients need.
-fn assert_followed(ip: IpAddr, stations: &[Station; 2], clients: &[Guest]) {
+fn assert_followed((ip, gateway): (IpAddr, IpAddr), stations: &[Station; 2], clients: &[Guest]) {
     let mut master = 0;
-    stations[master].take(ip, 1);
+    stations[master].take(ip, gateway);
     stations[master].announce(ip);
     for client in clients {
         until_answered(client, ip);
@@ -234,7 +233,7 @@ fn assert_followed(ip: IpAddr, stations: &[Station; 2], clients: &[Guest]) {
     for _ in 0..4 {
         stations[master].give_up(ip);
         master = 1 - master;
-        stations[master].take(ip, 1);
+        stations[master].take(ip, gateway);
         stations[master].announce(ip);
         let moved = Instant::now();
         let follow = |client| {
@@ -255,7 +254,7 @@ fn neutrons_pairs_and_ports_without_security_have_stations() {
     let cloud = Cloud::new(2);
     let (front, back) = (cloud.network("front", 1), cloud.network("back", 2));
     cloud.router("edge", &[&front, &back]);
-    let shared: [IpAddr; 2] = [IpAddr::from([10, 1, 0, 200]), shared_v6(1, 0x200)];
+    let shared: [IpAddr; 2] = [IpAddr::from([10, 1, 0, 200]), v6(1, 0x200)];
     cloud.create(
         "port",
         json!({"network_id": front.id, "name": "reserved", "fixed_ips": [
@@ -281,12 +280,17 @@ fn neutrons_pairs_and_ports_without_security_have_stations() {
     let stations = members
         .each_ref()
         .map(|m| Station::new(&m.vm, "v", VIRTUAL));
-    for ip in shared {
-        assert_followed(ip, &stations, &clients);
+    let gateways = [&front.v4, &front.v6].map(|subnet| {
+        let gateway = text(&cloud.show("subnet", subnet), "gateway_ip");
+        gateway.parse::<IpAddr>().unwrap()
+    });
+    for (ip, gateway) in shared.into_iter().zip(gateways) {
+        assert_followed((ip, gateway), &stations, &clients);
     }
     let station = Station::new(&open.vm, "s", "02:00:00:00:00:77");
-    for ip in [IpAddr::from([10, 1, 0, 77]), shared_v6(1, 0x77)] {
-        station.take(ip, 1);
+    let own = [IpAddr::from([10, 1, 0, 77]), v6(1, 0x77)];
+    for (ip, gateway) in own.into_iter().zip(gateways) {
+        station.take(ip, gateway);
         for client in &clients {
             until_answered(client, ip);
         }
