@@ -2,7 +2,6 @@
 
 from neutron_lib import constants
 from neutron_lib.api.definitions import portbindings
-from neutron_lib.db import constants as db_constants
 from neutron_lib.services.qos import base
 from neutron_lib.services.qos import constants as qos
 from oslo_config import cfg
@@ -10,22 +9,8 @@ from oslo_config import cfg
 from midonet.neutron import journal
 from midonet.neutron.common import constants as ours
 
-# Neutron takes 0 for a rate too; nobody can mean that.
-_RATE = {"type:range": [1, db_constants.DB_INTEGER_MAX_VALUE]}
-_BURST = {"type:range": [0, db_constants.DB_INTEGER_MAX_VALUE]}
-_EITHER_WAY = {"type:values": constants.VALID_DIRECTIONS}
-# Neutron refuses any other rule on a port or a network.
+# What the hosts enforce. Neutron refuses any other rule on a port or a network.
 SUPPORTED_RULES = {
-    qos.RULE_TYPE_BANDWIDTH_LIMIT: {
-        qos.MAX_KBPS: _RATE,
-        qos.MAX_BURST: _BURST,
-        qos.DIRECTION: _EITHER_WAY,
-    },
-    qos.RULE_TYPE_PACKET_RATE_LIMIT: {
-        qos.MAX_KPPS: _RATE,
-        qos.MAX_BURST_KPPS: _BURST,
-        qos.DIRECTION: _EITHER_WAY,
-    },
     qos.RULE_TYPE_DSCP_MARKING: {
         qos.DSCP_MARK: {"type:values": constants.VALID_DSCP_MARKS},
     },
