@@ -11,7 +11,7 @@ use crate::{
 use flow::{DropReason, Verdict};
 use ipnet::{IpNet, Ipv4Net};
 use std::net::{IpAddr, Ipv4Addr};
-use topology::{Bridge, Port, Snapshot, Subnet};
+use topology::{Bridge, Port, Snapshot, Subnet, Tag};
 use wire::{
     DHCP4_CLIENT, DHCP4_SERVER, Dhcp4Kind, Dhcp4Reply, Dhcp4Request, IpPacket, Mac, Udp, protocol,
 };
@@ -50,7 +50,7 @@ impl Sim<'_> {
         if !from_client && !self.is_dhcp_from_relay() {
             return Ok(None);
         }
-        self.look.for_this_frame_alone();
+        self.tag_servers(port, bridge);
         let offers: Vec<Offer<'_>> = offers(self.snapshot, port, bridge).collect();
         if !self.is_for_server(&offers) {
             return Ok(None);
@@ -78,6 +78,14 @@ impl Sim<'_> {
             .find(|o| o.address == wanted)
             .unwrap_or(&offers[0]);
         Ok(Some(self.answer_dhcp4(bridge, &request, offer)))
+    }
+
+    /// What DHCP servers know of a port depends on its subnets and on the network's routers.
+    pub(crate) fn tag_servers(&mut self, port: &Port, bridge: &Bridge) {
+        self.look.tag(Tag::Ports(bridge.id));
+        for address in &port.addresses {
+            self.look.tag(Tag::Subnet(address.subnet));
+        }
     }
 
     /// Sent to every server, or to this one.

@@ -35,7 +35,7 @@ impl Sim<'_> {
         if !from_client && !self.is_dhcp6_from_relay() {
             return Ok(None);
         }
-        self.look.for_this_frame_alone();
+        self.tag_servers(port, bridge);
         let Some(offer) = offer(self.snapshot, port, bridge) else {
             return Ok(None);
         };

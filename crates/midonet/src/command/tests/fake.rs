@@ -35,6 +35,7 @@ pub fn neutron_lists(networks: Value) -> Answers {
         ("GET /neutron/qos_policies", json!([])),
         ("GET /neutron/networks", networks),
         ("GET /neutron/subnets", json!([])),
+        ("GET /neutron/address_groups", json!([])),
         ("GET /neutron/security_groups", json!([])),
         ("GET /neutron/security_group_rules", json!([])),
         ("GET /neutron/routers", json!([])),
