@@ -63,7 +63,7 @@ fn run(ingress: Ingress, packet: &Packet<'_>) {
         _ => {}
     }
     let reached = match sim::simulate(&WORLD.split, ingress, packet).verdict {
-        Verdict::Forward { port, .. } => vec![port],
+        Verdict::Forward { to, .. } => to.port().into_iter().collect(),
         Verdict::Flood { ports } => ports,
         _ => vec![],
     };

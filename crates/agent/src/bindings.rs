@@ -154,6 +154,7 @@ mod tests {
             host: "h1".into(),
             interface: profile,
             trunk: None,
+            vlan: None,
         };
         let taps = [
             link(5, &here.tap_name()),
@@ -185,6 +186,7 @@ mod tests {
                 parent: parent.id,
                 vlan,
             }),
+            vlan: None,
         };
         (sub.link, rival.link) = (trunk(100), trunk(100));
         let objects = |rival: &Port| {

@@ -24,11 +24,13 @@ pub fn port(number: u8, host: &str) -> Port {
         bridge: Some(bridge().id),
         admin_up: true,
         mac: Mac([0xfa, 0x16, 0x3e, 0, 0, number]),
+        outside: false,
         addresses: Vec::new(),
         link: PortLink::Host {
             host: host.into(),
             interface: None,
             trunk: None,
+            vlan: None,
         },
         key: u32::from(number),
         security: None,

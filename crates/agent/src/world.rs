@@ -13,7 +13,7 @@ use crate::{
     too_big::split,
 };
 use datapath::{Maps, MapsError, Place, Places, Table, compile};
-use flow::{Decision, DropReason, FlowKey, Verdict};
+use flow::{Decision, Destination, DropReason, FlowKey, Verdict};
 use metadata::Metadata;
 use sim::{Ingress, Packet};
 use std::{
@@ -22,7 +22,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
-use topology::{BridgeId, Change, PortId, Snapshot, Tag, TunnelKey};
+use topology::{BridgeId, Change, PortId, RouterId, Snapshot, Tag, TunnelKey};
 use uuid::Uuid;
 
 /// See the module.
@@ -293,7 +293,15 @@ impl<M: Maps> World<M> {
             // The kernel program sends such frames up whatever was decided for their class, so they
             // would come up for ever: those for the agent are delivered by it, and one that was too
             // large or too old a moment ago is left to its sender to repeat.
-            Verdict::Forward { port, rewrite, .. } => match header.why {
+            Verdict::Forward {
+                to: Destination::Router { .. },
+                ..
+            } => self.dropped(upcall, DropReason::RouterAddress, None),
+            Verdict::Forward {
+                to: Destination::Port(port),
+                rewrite,
+                ..
+            } => match header.why {
                 bpf_abi::WHY_TTL => self.dropped(upcall, DropReason::TtlExpired, None),
                 bpf_abi::WHY_MTU => self.dropped(upcall, DropReason::TooBig, None),
                 _ if rewrite.hops > 0 => self.dropped(upcall, DropReason::RouterAddress, None),
@@ -514,16 +522,33 @@ impl<M> Places for World<M> {
                 Some(ifindex) => Place::Local { ifindex: *ifindex },
                 None => Place::Unbound,
             },
-            Some(host) => match self.snapshot.host(host) {
-                Some(known) => Place::Remote {
-                    host: host.to_owned(),
-                    address: known.tunnel,
-                    key: port.key,
-                },
-                None => Place::HostUnknown {
-                    host: host.to_owned(),
-                },
+            Some(host) => self.at_host(host, port.key),
+        }
+    }
+
+    fn router(&self, router: RouterId, host: &str) -> Place {
+        let Some(router) = self.snapshot.router(router) else {
+            return Place::Unbound;
+        };
+        if host == self.host {
+            return Place::Local {
+                ifindex: bpf_abi::router_number(router.key),
+            };
+        }
+        self.at_host(host, router.key)
+    }
+}
+
+impl<M> World<M> {
+    fn at_host(&self, host: &str, key: TunnelKey) -> Place {
+        let host = host.to_owned();
+        match self.snapshot.host(&host) {
+            Some(known) => Place::Remote {
+                host,
+                address: known.tunnel,
+                key,
             },
+            None => Place::HostUnknown { host },
         }
     }
 }

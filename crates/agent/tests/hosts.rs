@@ -60,6 +60,7 @@ impl Topology {
                 host: host.into(),
                 interface,
                 trunk: None,
+                vlan: None,
             };
             world.change_port(port, |port| port.link = link);
             vms.push(port);

@@ -133,6 +133,15 @@ pub enum TraceVerdict {
         /// Routers passed.
         hops: u8,
     },
+    /// It has come to a router from its outside and goes on there at the host of the VM it is for.
+    HandOver {
+        /// The router.
+        router: Uuid,
+        /// The host.
+        host: String,
+        /// Routers passed before.
+        hops: u8,
+    },
     /// Copied to these ports.
     Flood {
         /// The ports.

@@ -17,6 +17,8 @@ pub const STATE_REPLY: u8 = 1;
 pub const FLAG_ICMP_ERROR: u8 = 1;
 /// `FlowKey::flags`: a later fragment whose ports are those of its first fragment.
 pub const FLAG_FRAGMENT: u8 = 2;
+/// `FlowKey::flags`: addresses and ports are those that the entry of its connection translates to.
+pub const FLAG_TRANSLATED: u8 = 4;
 
 /// Bits of a VXLAN network identifier below the flags: the key of a port or of a network.
 pub const TUNNEL_KEY_BITS: u32 = 22;
@@ -35,6 +37,15 @@ pub const MARK_IFINDEX: u32 = 0x3fff_ffff;
 /// Ports have numbers: a tap's is its ifindex, a sub-port's has this bit and is chosen by the agent.
 /// Wherever a map or a mark says ifindex or in_port, it means a port's number.
 pub const PORT_VIRTUAL: u32 = 0x2000_0000;
+
+/// A router's number: where frames go on that came into it from its outside. `PORT_VIRTUAL` and this
+/// bit are set; the rest is the router's tunnel key.
+pub const PORT_ROUTER: u32 = 0x1000_0000;
+
+/// The number of a router.
+pub const fn router_number(key: u32) -> u32 {
+    PORT_VIRTUAL | PORT_ROUTER | key
+}
 
 /// Masked classes the decision table can hold at once; more are folded into coarser ones.
 pub const MASKS_MAX: usize = 32;
@@ -163,6 +174,9 @@ pub const ACTION_TUNNEL: u8 = 2;
 pub const ACTION_DROP: u8 = 3;
 /// `Action::kind`: always to the agent (answers that cannot be cached).
 pub const ACTION_AGENT: u8 = 4;
+
+/// `Action::kind`: run the pipeline again, as if it came in at the router with the number `ifindex`.
+pub const ACTION_RESUME: u8 = 5;
 
 /// `Action::flags`: the connection is tracked: record its reverse where the packet arrives.
 pub const ACTION_TRACK: u8 = 1;

@@ -1,12 +1,12 @@
 //! From a decision about ports to an action about interfaces and tunnels.
 
 use bpf_abi::{
-    ACTION_DROP, ACTION_DSCP, ACTION_DST, ACTION_LOCAL, ACTION_REMOTE_V6, ACTION_REPLY, ACTION_SRC,
-    ACTION_TRACK, ACTION_TUNNEL, Action, VNI_REPLY, VNI_UNTRACKED,
+    ACTION_DROP, ACTION_DSCP, ACTION_DST, ACTION_LOCAL, ACTION_REMOTE_V6, ACTION_REPLY,
+    ACTION_RESUME, ACTION_SRC, ACTION_TRACK, ACTION_TUNNEL, Action, VNI_REPLY, VNI_UNTRACKED,
 };
-use flow::{Decision, DropReason, Rewrite, Verdict, mapped};
+use flow::{Decision, Destination, DropReason, Rewrite, Verdict, mapped};
 use std::{collections::BTreeSet, net::IpAddr};
-use topology::{PortId, Tag, TunnelKey};
+use topology::{PortId, RouterId, Tag, TunnelKey};
 use uuid::Uuid;
 
 /// Largest differentiated services code point: it has six bits.
@@ -42,6 +42,8 @@ pub enum Place {
 pub trait Places {
     /// Where this port is now.
     fn place(&self, port: PortId) -> Place;
+    /// Where what has come to this router from its outside goes on: at this host or another one.
+    fn router(&self, router: RouterId, host: &str) -> Place;
 }
 
 /// A decision as the kernel can carry it out.
@@ -68,16 +70,26 @@ pub fn compile(decision: &Decision, places: &impl Places) -> Option<Compiled> {
         Verdict::Metadata => return None,
         Verdict::Drop { reason, cause } => (drop_action(*reason), *cause),
         Verdict::Forward {
-            port,
+            to,
             rewrite,
             mtu,
             track,
             reply,
+            ..
         } => {
-            tags.insert(Tag::Port(*port));
             let flags = flag(*track, ACTION_TRACK) | flag(*reply, ACTION_REPLY);
             let base = rewritten(rewrite, *mtu, flags);
-            (forward(base, places.place(*port), &mut tags), None)
+            let action = match to {
+                Destination::Port(port) => {
+                    tags.insert(Tag::Port(*port));
+                    forward(base, places.place(*port), &mut tags)
+                }
+                Destination::Router { router, host } => {
+                    let action = forward(base, places.router(*router, host), &mut tags);
+                    resumed(action)
+                }
+            };
+            (action, None)
         }
     };
     Some(Compiled {
@@ -126,6 +138,15 @@ fn forward(base: Action, place: Place, tags: &mut BTreeSet<Tag>) -> Action {
             drop_action(DropReason::HostUnknown)
         }
     }
+}
+
+/// What is delivered at a router of this host goes on there.
+fn resumed(action: Action) -> Action {
+    let kind = match action.kind {
+        ACTION_LOCAL => ACTION_RESUME,
+        other => other,
+    };
+    Action { kind, ..action }
 }
 
 fn tunnel(base: Action, address: IpAddr, key: TunnelKey) -> Action {

@@ -3,9 +3,9 @@
 
 use bpf_abi::*;
 use datapath::{Compiled, Place, Places, compile};
-use flow::{Decision, DropReason, Mask, Rewrite, Verdict, mapped};
+use flow::{Decision, Destination, DropReason, Mask, Rewrite, Verdict, mapped};
 use std::{collections::BTreeSet, net::IpAddr};
-use topology::{PortId, Tag};
+use topology::{PortId, RouterId, Tag};
 use uuid::Uuid;
 use wire::Mac;
 
@@ -16,6 +16,9 @@ const REWRITE: Rewrite = Rewrite {
     dmac: Mac([2, 0, 0, 0, 0, 2]),
     src: None,
     dst: None,
+    dst_port: None,
+    snat: false,
+    nat64: None,
     dscp: None,
 };
 
@@ -26,14 +29,19 @@ impl Places for Everywhere {
         assert_eq!(port, PORT);
         self.0.clone()
     }
+
+    fn router(&self, _: RouterId, _: &str) -> Place {
+        self.0.clone()
+    }
 }
 
 fn forward(track: bool, reply: bool) -> Decision {
     let verdict = Verdict::Forward {
-        port: PORT,
+        to: Destination::Port(PORT),
         rewrite: REWRITE,
         mtu: 1450,
         track,
+        record: None,
         reply,
     };
     decision(verdict)
@@ -91,10 +99,11 @@ fn addresses_and_marks_are_written_where_they_are_given() {
     let [src, dst]: [IpAddr; 2] = ["192.0.2.7", "2001:db8::7"].map(|ip| ip.parse().unwrap());
     let action = |rewrite| {
         let verdict = Verdict::Forward {
-            port: PORT,
+            to: Destination::Port(PORT),
             rewrite,
             mtu: 1450,
             track: false,
+            record: None,
             reply: false,
         };
         at(Place::Local { ifindex: 5 }, &decision(verdict)).action

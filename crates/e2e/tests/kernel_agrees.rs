@@ -19,7 +19,7 @@ use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     path::{Path, PathBuf},
 };
-use topology::{PortId, Snapshot, Tag};
+use topology::{PortId, RouterId, Snapshot, Tag};
 
 const WORLDS: u64 = 24;
 const PACKETS: usize = 400;
@@ -110,6 +110,10 @@ impl Places for Spread<'_> {
             },
             None => Place::Unbound,
         }
+    }
+
+    fn router(&self, _: RouterId, _: &str) -> Place {
+        Place::Unbound
     }
 }
 
@@ -203,8 +207,10 @@ impl Kernel {
             } if matches!(fate, Fate::Dropped(_)) => return Ok(asked),
             other => return Err(format!("{fate:?} although the simulation says {other:?}")),
         };
-        if let (Verdict::Forward { port, .. }, Fate::Sent(frame)) = (&decision.verdict, &fate) {
-            self.delivered.push_front((*port, frame.clone()));
+        if let (Verdict::Forward { to, .. }, Fate::Sent(frame)) = (&decision.verdict, &fate)
+            && let Some(port) = to.port()
+        {
+            self.delivered.push_front((port, frame.clone()));
             self.delivered.truncate(LAST);
         }
         if fate != wanted
@@ -273,11 +279,15 @@ impl Kernel {
     /// Keeps the model of the connection table: `docs/adr/0003`.
     fn note(&mut self, key: &FlowKey, verdict: &Verdict) {
         let Verdict::Forward {
-            port, track, reply, ..
+            ref to,
+            track,
+            reply,
+            ..
         } = *verdict
         else {
             return;
         };
+        let Some(port) = to.port() else { return };
         if key.flags & FLAG_ICMP_ERROR != 0 {
             return;
         }

@@ -1,8 +1,11 @@
 //! A decision: what happens to every packet of a class, and what that depended on.
 
 use crate::{DropReason, Mask};
-use std::{collections::BTreeSet, net::IpAddr};
-use topology::{BridgeId, PortId, Tag};
+use std::{
+    collections::BTreeSet,
+    net::{IpAddr, Ipv4Addr},
+};
+use topology::{BridgeId, PortId, RouterId, Tag};
 use uuid::Uuid;
 use wire::Mac;
 
@@ -55,16 +58,20 @@ pub struct Question {
 /// What to do with a packet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Deliver at a port, on whatever host that is.
+    /// Send it to where it leaves or goes on, on whatever host that is.
     Forward {
-        /// Where it leaves.
-        port: PortId,
+        /// Where that is.
+        to: Destination,
         /// What changes on the way.
         rewrite: Rewrite,
         /// Largest IP packet that may pass, bytes.
         mtu: u16,
-        /// The connection is tracked: its reverse is to be recorded at `port`.
+        /// The connection is tracked: its reverse is to be recorded at the port `to`, and nowhere if
+        /// `record` is given or `to` is a router.
         track: bool,
+        /// Answers will come into this router from its outside: the reverse, with what the rewrite
+        /// makes of source and source port, is to be recorded there, on the host of the decision.
+        record: Option<RouterId>,
         /// It was let through as a reply, because the opposite direction is allowed.
         reply: bool,
     },
@@ -97,6 +104,31 @@ pub enum Verdict {
     },
 }
 
+/// Where a packet is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Destination {
+    /// It leaves by this port.
+    Port(PortId),
+    /// It has come to this router from its outside, addressed to one of the router's ports, and goes
+    /// on there at the host that knows its connection.
+    Router {
+        /// The router.
+        router: RouterId,
+        /// The host's name.
+        host: Box<str>,
+    },
+}
+
+impl Destination {
+    /// The port it leaves by, if it does.
+    pub fn port(&self) -> Option<PortId> {
+        match self {
+            Destination::Port(port) => Some(*port),
+            Destination::Router { .. } => None,
+        }
+    }
+}
+
 /// What changes in a packet on its way. MACs change only when it passes routers, that is when `hops`
 /// is not 0; addresses and DSCP whenever they are given.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -107,12 +139,26 @@ pub struct Rewrite {
     pub smac: Mac,
     /// New Ethernet destination.
     pub dmac: Mac,
-    /// New IP source, of the packet's family: one address for another, ports stay. Answers come to
-    /// this address, and it is on the one who decides them to translate it back. `None`: unchanged.
+    /// New IP source, of the packet's family: one address for another, ports stay. `None`: unchanged.
     pub src: Option<IpAddr>,
     /// New IP destination likewise.
     pub dst: Option<IpAddr>,
+    /// New destination port, with `dst`.
+    pub dst_port: Option<u16>,
+    /// The source becomes the address of the verdict's `record` router, and the source port, or the
+    /// identifier of an ICMP echo, one of those that the host has leased. `src` is `None`.
+    pub snat: bool,
+    /// An IPv6 packet becomes an IPv4 one. All of the above but `dst_port` are `None`.
+    pub nat64: Option<Nat64>,
     /// New differentiated services code point, 0 to 63 (RFC 2474, 3), also in the outer header of a
     /// tunnelled packet. ECN stays. `None`: unchanged.
     pub dscp: Option<u8>,
+}
+
+/// How an IPv6 packet becomes an IPv4 one (RFC 7915). Its source becomes an address and a port of the
+/// host's own pool; the answer is translated by the record of that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Nat64 {
+    /// New destination.
+    pub dst: Ipv4Addr,
 }

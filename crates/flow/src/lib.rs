@@ -8,7 +8,7 @@ mod parse;
 mod reason;
 
 pub use bpf_abi::FlowKey;
-pub use decision::{Decision, Question, Rewrite, State, Verdict};
+pub use decision::{Decision, Destination, Nat64, Question, Rewrite, State, Verdict};
 pub use mask::{Mask, key_bytes, key_from_bytes};
 pub use packet::{mapped, unmapped};
 pub use parse::{EXTENSIONS_MAX, Fragment, Parsed, parse};

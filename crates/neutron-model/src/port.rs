@@ -73,6 +73,7 @@ fn translate(
         bridge: Some(BridgeId(port.network_id)),
         admin_up: port.admin_state_up,
         mac: port.mac_address,
+        outside: false,
         addresses: port
             .fixed_ips
             .iter()
@@ -113,6 +114,7 @@ fn link(port: &Port) -> Link {
         host: port.host_id.clone(),
         interface: port.profile.interface_name.clone(),
         trunk: trunk::of(port),
+        vlan: None,
     }
 }
 

@@ -15,6 +15,8 @@ pub(crate) fn put(router: &Router) -> Result<Vec<Op>, Refusal> {
         routes: routes
             .map(|r| Route::via(r.destination.trunc(), r.nexthop))
             .collect(),
+        key: 0,
+        gateway: None,
     };
     Ok(vec![
         Op::Keep(Resource::Router(router.clone())),

@@ -66,11 +66,13 @@ fn key_of(object: &Object) -> Option<TunnelKey> {
     match object {
         Object::Bridge(bridge) => Some(bridge.flood_key),
         Object::Port(port) => Some(port.key),
+        Object::Router(router) => Some(router.key).filter(|key| *key != 0),
         Object::Subnet(_)
-        | Object::Router(_)
         | Object::AddressGroup(_)
         | Object::Group(_)
         | Object::Policy(_)
-        | Object::Host(_) => None,
+        | Object::Host(_)
+        | Object::FloatingIp(_)
+        | Object::Lease(_) => None,
     }
 }

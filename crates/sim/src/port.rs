@@ -5,7 +5,7 @@ use crate::{
     pipeline::{Outcome, Sim},
     step::Step,
 };
-use flow::{DropReason, Rewrite, Verdict};
+use flow::{Destination, DropReason, Rewrite, Verdict};
 use topology::{Bridge, BridgeId, Port, PortId, Tag};
 
 impl<'a> Sim<'a> {
@@ -79,10 +79,11 @@ impl<'a> Sim<'a> {
         self.look
             .step(|| Step::port(port, format!("delivered on host {host}")));
         Ok(Verdict::Forward {
-            port: id,
+            to: Destination::Port(id),
             rewrite,
             mtu: path.mtu,
             track,
+            record: None,
             reply,
         })
     }

@@ -95,13 +95,13 @@ fn verdict(snapshot: &Snapshot, port: PortId, key: FlowKey, frame: &[u8]) -> Ver
 fn kind(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Forward {
-            port,
+            to,
             rewrite,
             track,
             reply,
             ..
         } => {
-            format!("forward {port} {} {track} {reply}", rewrite.hops)
+            format!("forward {to:?} {} {track} {reply}", rewrite.hops)
         }
         Verdict::Drop { reason, .. } => format!("drop {}", reason.name()),
         Verdict::Refuse { reason, answer, .. } => {

@@ -49,6 +49,10 @@ id! {
     RuleId,
     /// A QoS policy; the id of its Neutron policy.
     PolicyId,
+    /// A floating IP or one of its port forwardings; the id of the Neutron one.
+    FloatingIpId,
+    /// What a host has leased of a router.
+    LeaseId,
     /// A host; made by its agent on first start.
     HostId,
 }

@@ -8,11 +8,14 @@ mod address_group;
 mod address_set;
 mod bridge;
 mod dhcp_option;
+mod floating_ip;
 mod group;
 mod host;
 mod id;
 mod instance;
+mod lease;
 mod object;
+mod outside;
 mod policy;
 mod port;
 mod router;
@@ -26,16 +29,19 @@ pub use address_group::AddressGroup;
 pub use address_set::SetId;
 pub use bridge::Bridge;
 pub use dhcp_option::DhcpOption;
+pub use floating_ip::{FloatingIp, Forwarded, PortRange};
 pub use group::{Direction, Family, Group, Layer4, Remote, Rule};
 pub use host::Host;
 pub use id::{
-    AddressGroupId, BridgeId, GroupId, HostId, PolicyId, PortId, RouterId, RuleId, SubnetId,
+    AddressGroupId, BridgeId, FloatingIpId, GroupId, HostId, LeaseId, PolicyId, PortId, RouterId,
+    RuleId, SubnetId,
 };
 pub use instance::Instance;
+pub use lease::{BLOCK_FIRST, Lease, block_of};
 pub use object::{Change, Object, ObjectId, Versioned};
 pub use policy::{Limits, Policy, Rate};
 pub use port::{Address, AddressPair, Link, Port, Security, Trunk};
-pub use router::{DEFAULT_WEIGHT, Nexthop, Route, Router};
+pub use router::{DEFAULT_WEIGHT, Gateway, Nexthop, Route, Router};
 pub use snapshot::Snapshot;
 pub use station::{Holder, Learned, STATIONS_MAX, STATIONS_PER_PORT, Station};
 pub use subnet::{HostRoute, Ipv6Mode, Subnet};

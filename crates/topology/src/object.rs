@@ -1,8 +1,10 @@
 //! Any object of the topology, as stored and pushed, with its identity and revision.
 
 use crate::{AddressGroup, AddressGroupId};
-use crate::{Bridge, Group, Host, Policy, Port, Router, Subnet};
-use crate::{BridgeId, GroupId, HostId, PolicyId, PortId, RouterId, SubnetId};
+use crate::{Bridge, FloatingIp, Group, Host, Lease, Policy, Port, Router, Subnet};
+use crate::{
+    BridgeId, FloatingIpId, GroupId, HostId, LeaseId, PolicyId, PortId, RouterId, SubnetId,
+};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
@@ -19,6 +21,8 @@ pub enum Object {
     Policy(Policy),
     Host(Host),
     Port(Port),
+    FloatingIp(FloatingIp),
+    Lease(Lease),
 }
 
 /// Identity of an object. The order puts an object after those it names.
@@ -34,6 +38,8 @@ pub enum ObjectId {
     Policy(PolicyId),
     Host(HostId),
     Port(PortId),
+    FloatingIp(FloatingIpId),
+    Lease(LeaseId),
 }
 
 /// An object with the store revision that wrote it.
@@ -71,6 +77,8 @@ impl Object {
             Object::Group(o) => ObjectId::Group(o.id),
             Object::Policy(o) => ObjectId::Policy(o.id),
             Object::Host(o) => ObjectId::Host(o.id),
+            Object::FloatingIp(o) => ObjectId::FloatingIp(o.id),
+            Object::Lease(o) => ObjectId::Lease(o.id),
         }
     }
 }
@@ -81,6 +89,8 @@ impl fmt::Display for ObjectId {
             ObjectId::Bridge(id) => write!(f, "bridge/{id}"),
             ObjectId::Router(id) => write!(f, "router/{id}"),
             ObjectId::Port(id) => write!(f, "port/{id}"),
+            ObjectId::FloatingIp(id) => write!(f, "floating_ip/{id}"),
+            ObjectId::Lease(id) => write!(f, "lease/{id}"),
             ObjectId::Subnet(id) => write!(f, "subnet/{id}"),
             ObjectId::AddressGroup(id) => write!(f, "address_group/{id}"),
             ObjectId::Group(id) => write!(f, "group/{id}"),

@@ -21,6 +21,10 @@ pub struct Port {
     pub admin_up: bool,
     /// Its MAC.
     pub mac: Mac,
+    /// Beyond it is the outside: nobody there knows connections, and what comes from there goes on at
+    /// the host that does. So are a router's gateway, an uplink, and the interface it is plugged to.
+    #[serde(default)]
+    pub outside: bool,
     /// Fixed addresses.
     pub addresses: Vec<Address>,
     /// What is plugged in.
@@ -64,6 +68,9 @@ pub enum Link {
         /// Where it is a VLAN of another port's interface, as a sub-port of a trunk is.
         #[serde(default)]
         trunk: Option<Trunk>,
+        /// VLAN id of its frames there, if the interface is not all its own.
+        #[serde(default)]
+        vlan: Option<u16>,
     },
     /// A router: this port is one of its interfaces.
     Router(RouterId),

@@ -1,6 +1,6 @@
 //! A distributed router. Its interfaces are ports whose link is the router.
 
-use crate::RouterId;
+use crate::{PortId, RouterId, TunnelKey};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 use std::{fmt, net::IpAddr, str::FromStr};
@@ -16,6 +16,21 @@ pub struct Router {
     pub admin_up: bool,
     /// Extra routes; connected routes come from the interfaces.
     pub routes: Vec<Route>,
+    /// VNI of frames that come into it from its outside and go on at another host.
+    #[serde(default)]
+    pub key: TunnelKey,
+    /// Its port on an external network, if it has one.
+    #[serde(default)]
+    pub gateway: Option<Gateway>,
+}
+
+/// How a router reaches an external network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gateway {
+    /// The port.
+    pub port: PortId,
+    /// Whether IPv4 sources without a floating IP become the port's first IPv4 address.
+    pub snat: bool,
 }
 
 /// A static route of a router. Of those around a packet the longest destination wins, then the

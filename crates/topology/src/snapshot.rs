@@ -1,9 +1,10 @@
 //! The topology at one moment, with the indexes that the simulation asks.
 
 use crate::{
-    AddressGroup, AddressGroupId, Bridge, BridgeId, Change, Group, GroupId, Host, Object, ObjectId,
-    Policy, PolicyId, Port, PortId, Router, RouterId, SetId, Subnet, SubnetId, Tag, Versioned,
-    address_set::AddressSets, station::Stations,
+    AddressGroup, AddressGroupId, Bridge, BridgeId, Change, FloatingIp, FloatingIpId, Group,
+    GroupId, Host, Lease, LeaseId, Object, ObjectId, Policy, PolicyId, Port, PortId, Router,
+    RouterId, SetId, Subnet, SubnetId, Tag, Versioned, address_set::AddressSets, outside::Outside,
+    station::Stations,
 };
 use ipnet::IpNet;
 use std::{
@@ -27,6 +28,8 @@ pub struct Snapshot {
     groups: BTreeMap<GroupId, Held<Group>>,
     policies: BTreeMap<PolicyId, Held<Policy>>,
     hosts: BTreeMap<String, Held<Host>>,
+    floating_ips: BTreeMap<FloatingIpId, Held<FloatingIp>>,
+    leases: BTreeMap<LeaseId, Held<Lease>>,
     // indexes, each derivable from the tables above
     macs: HashMap<(BridgeId, Mac), BTreeSet<PortId>>,
     neighbors: HashMap<(BridgeId, IpAddr), BTreeSet<PortId>>,
@@ -34,6 +37,7 @@ pub struct Snapshot {
     bridge_subnets: HashMap<BridgeId, BTreeSet<SubnetId>>,
     router_ports: HashMap<RouterId, BTreeSet<PortId>>,
     sets: AddressSets,
+    pub(crate) outside: Outside,
     /// Learned, not stored.
     pub(crate) stations: Stations,
 }
@@ -89,6 +93,21 @@ impl Snapshot {
     /// A host by name.
     pub fn host(&self, name: &str) -> Option<&Arc<Host>> {
         self.hosts.get(name).map(|(_, h)| h)
+    }
+
+    /// A floating IP or port forwarding by id.
+    pub fn floating_ip(&self, id: FloatingIpId) -> Option<&Arc<FloatingIp>> {
+        self.floating_ips.get(&id).map(|(_, f)| f)
+    }
+
+    /// A lease by id.
+    pub fn lease(&self, id: LeaseId) -> Option<&Arc<Lease>> {
+        self.leases.get(&id).map(|(_, l)| l)
+    }
+
+    /// All leases by id.
+    pub fn leases(&self) -> impl Iterator<Item = &Arc<Lease>> {
+        self.leases.values().map(|(_, l)| l)
     }
 
     /// All ports by id.
@@ -157,7 +176,7 @@ impl Snapshot {
     }
 
     /// Every object with its revision, in the order bridges, subnets, routers, address groups,
-    /// groups, policies, hosts, ports: what a later object names comes before it.
+    /// groups, policies, hosts, ports, floating IPs, leases: what a later object names comes before it.
     pub fn objects(&self) -> impl Iterator<Item = Versioned> {
         fn wrap<'a, T: Clone + 'a>(
             held: impl Iterator<Item = &'a Held<T>>,
@@ -176,6 +195,8 @@ impl Snapshot {
             .chain(wrap(self.policies.values(), Object::Policy))
             .chain(wrap(self.hosts.values(), Object::Host))
             .chain(wrap(self.ports.values(), Object::Port))
+            .chain(wrap(self.floating_ips.values(), Object::FloatingIp))
+            .chain(wrap(self.leases.values(), Object::Lease))
     }
 
     /// One object with its revision.
@@ -190,6 +211,11 @@ impl Snapshot {
             ObjectId::Bridge(id) => self.bridges.get(&id).map(|h| wrap(h, Object::Bridge)),
             ObjectId::Router(id) => self.routers.get(&id).map(|h| wrap(h, Object::Router)),
             ObjectId::Port(id) => self.ports.get(&id).map(|h| wrap(h, Object::Port)),
+            ObjectId::FloatingIp(id) => {
+                let held = self.floating_ips.get(&id);
+                held.map(|h| wrap(h, Object::FloatingIp))
+            }
+            ObjectId::Lease(id) => self.leases.get(&id).map(|h| wrap(h, Object::Lease)),
             ObjectId::Subnet(id) => self.subnets.get(&id).map(|h| wrap(h, Object::Subnet)),
             ObjectId::AddressGroup(id) => {
                 let held = self.address_groups.get(&id);
@@ -211,6 +237,8 @@ impl Snapshot {
             ObjectId::Bridge(id) => self.bridges.get(&id).map(|h| h.0),
             ObjectId::Router(id) => self.routers.get(&id).map(|h| h.0),
             ObjectId::Port(id) => self.ports.get(&id).map(|h| h.0),
+            ObjectId::FloatingIp(id) => self.floating_ips.get(&id).map(|h| h.0),
+            ObjectId::Lease(id) => self.leases.get(&id).map(|h| h.0),
             ObjectId::Subnet(id) => self.subnets.get(&id).map(|h| h.0),
             ObjectId::AddressGroup(id) => self.address_groups.get(&id).map(|h| h.0),
             ObjectId::Group(id) => self.groups.get(&id).map(|h| h.0),
@@ -268,6 +296,8 @@ impl Snapshot {
             ObjectId::Bridge(id) => self.bridges.get_mut(&id).map(|h| &mut h.0),
             ObjectId::Router(id) => self.routers.get_mut(&id).map(|h| &mut h.0),
             ObjectId::Port(id) => self.ports.get_mut(&id).map(|h| &mut h.0),
+            ObjectId::FloatingIp(id) => self.floating_ips.get_mut(&id).map(|h| &mut h.0),
+            ObjectId::Lease(id) => self.leases.get_mut(&id).map(|h| &mut h.0),
             ObjectId::Subnet(id) => self.subnets.get_mut(&id).map(|h| &mut h.0),
             ObjectId::AddressGroup(id) => self.address_groups.get_mut(&id).map(|h| &mut h.0),
             ObjectId::Group(id) => self.groups.get_mut(&id).map(|h| &mut h.0),
@@ -307,6 +337,14 @@ impl Snapshot {
             Object::Host(o) => {
                 touched.insert(Tag::Host(o.name.clone()));
                 self.hosts.insert(o.name.clone(), (revision, Arc::new(o)));
+            }
+            Object::FloatingIp(o) => {
+                self.outside.insert_floating_ip(&o, touched);
+                self.floating_ips.insert(o.id, (revision, Arc::new(o)));
+            }
+            Object::Lease(o) => {
+                self.outside.insert_lease(&o, touched);
+                self.leases.insert(o.id, (revision, Arc::new(o)));
             }
             Object::Subnet(o) => {
                 self.touch_subnet(&o, touched);
@@ -358,6 +396,16 @@ impl Snapshot {
                 if let Some(name) = name.cloned() {
                     self.hosts.remove(&name);
                     touched.insert(Tag::Host(name));
+                }
+            }
+            ObjectId::FloatingIp(id) => {
+                if let Some((_, old)) = self.floating_ips.remove(&id) {
+                    self.outside.remove_floating_ip(&old, touched);
+                }
+            }
+            ObjectId::Lease(id) => {
+                if let Some((_, old)) = self.leases.remove(&id) {
+                    self.outside.remove_lease(&old, touched);
                 }
             }
             ObjectId::Subnet(id) => {

@@ -27,7 +27,7 @@ pub enum Tag {
     Lengths(SetId),
     /// Which port has a MAC on a bridge, if any.
     Mac(BridgeId, Mac),
-    /// Which port has an address on a bridge, if any.
+    /// Which port has an address on a bridge, of its own or as a floating IP, if any.
     Neighbor(BridgeId, IpAddr),
     /// The set of ports of a bridge (floods).
     Ports(BridgeId),
@@ -35,4 +35,10 @@ pub enum Tag {
     Policy(PolicyId),
     /// Underlay address of a host, if it is known.
     Host(String),
+    /// The floating IPs that lead to a port.
+    FloatingIps(PortId),
+    /// Which host has leased a block of a router's ports.
+    Block(RouterId, u8),
+    /// Whether a port that is plugged to the outside is alive.
+    Carrier(PortId),
 }

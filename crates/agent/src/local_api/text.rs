@@ -112,6 +112,9 @@ pub fn tag(tag: &Tag) -> String {
         Tag::Ports(id) => format!("bridge/{id}/ports"),
         Tag::Policy(id) => format!("policy/{id}"),
         Tag::Host(name) => format!("host/{name}"),
+        Tag::FloatingIps(id) => format!("port/{id}/floating_ips"),
+        Tag::Block(id, block) => format!("router/{id}/block/{block}"),
+        Tag::Carrier(id) => format!("port/{id}/carrier"),
     }
 }
 

@@ -170,6 +170,7 @@ fn a_sub_port_comes_and_goes_without_its_parent_and_follows_its_tap() {
             parent: parent.id,
             vlan,
         }),
+        vlan: None,
     };
     sub.link = trunk(100);
     bench.put([

@@ -7,7 +7,7 @@ use crate::metadata::{
 };
 use bpf_abi::{FLAG_ICMP_ERROR, FlowKey};
 use datapath::Maps;
-use flow::{Decision, DropReason, Mask, Rewrite, Verdict, unmapped};
+use flow::{Decision, Destination, DropReason, Mask, Rewrite, Verdict, unmapped};
 use sim::{Ingress, METADATA_MAC};
 use std::{collections::BTreeSet, net::IpAddr};
 use topology::{PortId, Tag};
@@ -68,10 +68,11 @@ impl<M: Maps> World<M> {
         };
         match (given, voided) {
             (Given::Address(ip) | Given::Anew(ip), Ok(())) => Verdict::Forward {
-                port: SERVICE,
+                to: Destination::Port(SERVICE),
                 rewrite: rewrite(METADATA_MAC, Some(ip), None),
                 mtu: MTU,
                 track: false,
+                record: None,
                 reply: false,
             },
             _ => Verdict::Refuse {
@@ -117,10 +118,11 @@ impl<M: Maps> World<M> {
             ..FlowKey::default()
         });
         let verdict = Verdict::Forward {
-            port: port.id,
+            to: Destination::Port(port.id),
             rewrite: rewrite(asker.mac, None, Some(asker.ip)),
             mtu: bridge.mtu,
             track: false,
+            record: None,
             reply: false,
         };
         let tags = BTreeSet::from([Tag::Port(port.id), Tag::Bridge(bridge.id)]);

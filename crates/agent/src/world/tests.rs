@@ -164,6 +164,7 @@ fn a_port_that_moves_is_reached_where_it_is() {
         host: "host2".into(),
         interface: None,
         trunk: None,
+        vlan: None,
     };
     let b = bench.b;
     bench.made.change_port(b, |port| port.link = link);

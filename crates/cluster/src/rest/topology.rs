@@ -38,6 +38,8 @@ enum ObjectKind {
     Policy,
     Host,
     Port,
+    FloatingIp,
+    Lease,
 }
 
 pub async fn get(
@@ -89,6 +91,8 @@ fn kind_of(object: &Object) -> ObjectKind {
         Object::Policy(_) => ObjectKind::Policy,
         Object::Host(_) => ObjectKind::Host,
         Object::Port(_) => ObjectKind::Port,
+        Object::FloatingIp(_) => ObjectKind::FloatingIp,
+        Object::Lease(_) => ObjectKind::Lease,
     }
 }
 
@@ -102,6 +106,8 @@ fn id_of(object: &Object) -> uuid::Uuid {
         ObjectId::Policy(id) => id.0,
         ObjectId::Host(id) => id.0,
         ObjectId::Port(id) => id.0,
+        ObjectId::FloatingIp(id) => id.0,
+        ObjectId::Lease(id) => id.0,
     }
 }
 
@@ -110,7 +116,9 @@ fn is_on(object: &Object, network: BridgeId) -> bool {
         Object::Bridge(bridge) => bridge.id == network,
         Object::Subnet(subnet) => subnet.bridge == network,
         Object::Port(port) => port.bridge == Some(network),
+        Object::FloatingIp(fip) => fip.bridge == network,
         Object::Router(_)
+        | Object::Lease(_)
         | Object::AddressGroup(_)
         | Object::Group(_)
         | Object::Policy(_)

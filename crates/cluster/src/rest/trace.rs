@@ -16,7 +16,7 @@ use axum::{
     response::Response,
 };
 use cause::cause;
-use flow::Verdict;
+use flow::{Destination, Verdict};
 use neutron_model::State as Model;
 use sim::{DeviceKind, Ingress, Packet, Step};
 
@@ -98,7 +98,7 @@ fn shown(step: &Step, model: &Model) -> TraceStep {
 fn judged(verdict: Verdict, model: &Model) -> TraceVerdict {
     match verdict {
         Verdict::Forward {
-            port,
+            to: Destination::Port(port),
             rewrite,
             reply,
             ..
@@ -110,6 +110,15 @@ fn judged(verdict: Verdict, model: &Model) -> TraceVerdict {
                 .and_then(|p| p.host())
                 .map(str::to_owned),
             reply,
+            hops: rewrite.hops,
+        },
+        Verdict::Forward {
+            to: Destination::Router { router, host },
+            rewrite,
+            ..
+        } => TraceVerdict::HandOver {
+            router: router.0,
+            host: host.into_string(),
             hops: rewrite.hops,
         },
         Verdict::Metadata => TraceVerdict::Metadata,

@@ -76,6 +76,14 @@ fn describe(object: &Object) -> (String, String) {
         Object::Policy(o) => (o.name.clone(), describe_policy(o)),
         Object::Host(o) => (o.name.clone(), format!("tunnel {}", o.tunnel)),
         Object::Port(o) => (o.name.clone(), describe_port(o) + down(o.admin_up)),
+        Object::FloatingIp(o) => (
+            o.address.to_string(),
+            format!("{} of port {} by router {}", o.fixed, o.port, o.router),
+        ),
+        Object::Lease(o) => (
+            o.host.clone(),
+            format!("{} blocks of router {}", o.blocks.len(), o.router),
+        ),
     }
 }
 

@@ -122,6 +122,9 @@ fn verdict(verdict: &TraceVerdict) -> String {
             };
             format!("delivered{how} at port {port}{at}{via}")
         }
+        TraceVerdict::HandOver { router, host, .. } => {
+            format!("handed over at router {router} to {host}")
+        }
         TraceVerdict::Metadata => "answered by the metadata service of its host".to_owned(),
         TraceVerdict::Flood { ports } => format!("a copy to each of {} ports", ports.len()),
         TraceVerdict::Answer { frames } if frames.is_empty() => "consumed in silence".to_owned(),

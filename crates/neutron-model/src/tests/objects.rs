@@ -106,6 +106,7 @@ fn what_is_plugged_and_who_is_trusted_follow_from_the_owner() {
         host: "h1".to_owned(),
         interface: None,
         trunk: None,
+        vlan: None,
     };
     let router = || Link::Router(RouterId(id(5)));
     // owner, link, filtered
@@ -172,6 +173,7 @@ fn the_interface_name_of_the_profile_counts() {
         host: "h1".to_owned(),
         interface: Some("eth3".to_owned()),
         trunk: None,
+        vlan: None,
     };
     assert_eq!(port_of(&state, 20).unwrap().link, link);
 }

@@ -312,7 +312,7 @@ fn turn_off(object: &mut Object) {
         Object::Port(o) => o.admin_up = false,
         Object::Subnet(o) => o.dhcp = false,
         Object::AddressGroup(o) => o.nets.clear(),
-        Object::Policy(_) => {}
+        Object::Policy(_) | Object::FloatingIp(_) | Object::Lease(_) => {}
         Object::Group(o) => o.stateful = false,
         Object::Host(o) => o.tunnel = IpAddr::from([192, 0, 2, 77]),
     }
@@ -324,7 +324,7 @@ fn vary(dice: &mut Dice, object: &mut Object) {
         Object::Router(o) => o.routes = random_routes(dice, 0),
         Object::Subnet(o) => o.cidr = o.cidr.supernet().unwrap_or(o.cidr),
         Object::AddressGroup(o) => o.nets = random_nets(dice),
-        Object::Policy(_) => {}
+        Object::Policy(_) | Object::FloatingIp(_) | Object::Lease(_) => {}
         Object::Group(o) => o.rules = (0..dice.below(4)).map(|_| random_rule(dice)).collect(),
         Object::Host(o) => o.tunnel = IpAddr::from([192, 0, 2, 78]),
         Object::Port(o) => match dice.below(5) {

@@ -119,6 +119,8 @@ impl World {
             name,
             admin_up: true,
             routes,
+            key: u32::from(self.count),
+            gateway: None,
         }));
         id
     }
@@ -145,6 +147,7 @@ impl World {
             host: host.to_owned(),
             interface: None,
             trunk: None,
+            vlan: None,
         };
         let security = groups.map(|g| Security {
             groups: g.to_vec(),
@@ -171,6 +174,7 @@ impl World {
             bridge: Some(bridge),
             admin_up: true,
             mac: mac(self.count),
+            outside: false,
             addresses: addresses.iter().map(address).collect(),
             link,
             key: u32::from(self.count),

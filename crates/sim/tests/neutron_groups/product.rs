@@ -192,9 +192,9 @@ impl Product {
         };
         match simulate(&self.state.topology, ingress, &asked).verdict {
             Verdict::Forward {
-                port, track, reply, ..
+                to, track, reply, ..
             } => {
-                assert_eq!(port, PortId(port_id(packet.to)));
+                assert_eq!(to.port(), Some(PortId(port_id(packet.to))));
                 Some((track, reply))
             }
             Verdict::Drop { reason, .. } => {

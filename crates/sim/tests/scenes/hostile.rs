@@ -137,7 +137,7 @@ fn nothing_of_one_network_reaches_another_without_a_router() {
         let mut frame = town.a.to(&town.c, family, Payload::Udp(1, 2, vec![0; 8]));
         frame.dmac = *dice.pick(&[town.c.mac, town.a.gateway, town.b.mac, wire::Mac::BROADCAST]);
         let reached = match send(&snapshot, town.a.port, &frame.bytes()) {
-            Verdict::Forward { port, .. } => vec![port],
+            Verdict::Forward { to, .. } => to.port().into_iter().collect(),
             Verdict::Flood { ports } => ports,
             _ => vec![],
         };

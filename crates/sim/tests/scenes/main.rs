@@ -49,7 +49,7 @@ fn decide(snapshot: &Snapshot, port: PortId, key: FlowKey, frame: &[u8]) -> Deci
 /// Where it goes, after how many routers.
 fn delivered(verdict: &Verdict) -> Option<(PortId, u8)> {
     match verdict {
-        Verdict::Forward { port, rewrite, .. } => Some((*port, rewrite.hops)),
+        Verdict::Forward { to, rewrite, .. } => Some((to.port()?, rewrite.hops)),
         _ => None,
     }
 }

@@ -1,7 +1,7 @@
 //! Packets through routers, and what routers say.
 
 use crate::{answered, delivered, ip, reason, send};
-use flow::{DropReason, Rewrite, Verdict};
+use flow::{Destination, DropReason, Rewrite, Verdict};
 use sim::testing::{Frame, Payload, Town, Vm, World, key_of};
 use sim::{Ingress, Packet, simulate};
 use std::net::IpAddr;
@@ -39,12 +39,13 @@ fn one_router_rewrites_macs_and_takes_one_hop() {
             dmac: town.c.mac,
             ..Rewrite::default()
         };
-        let (port, mtu) = (town.c.port, 1450);
+        let (to, mtu) = (Destination::Port(town.c.port), 1450);
         let wanted = Verdict::Forward {
-            port,
+            to,
             rewrite,
             mtu,
             track: false,
+            record: None,
             reply: false,
         };
         assert_eq!(send(&snapshot, town.a.port, &frame), wanted);

@@ -211,10 +211,10 @@ fn routers_ask_for_what_they_do_not_know() {
         }
         let decision = decide(&snapshot, town.c.port, key, &frame);
         assert_eq!(decision.question, None);
-        let Verdict::Forward { port, rewrite, .. } = decision.verdict else {
+        let Verdict::Forward { to, rewrite, .. } = decision.verdict else {
             panic!("{:?}", decision.verdict);
         };
-        assert_eq!((port, rewrite.dmac), (town.b.port, VIRTUAL));
+        assert_eq!((to.port(), rewrite.dmac), (Some(town.b.port), VIRTUAL));
         assert!(decision.tags.contains(&Tag::Neighbor(town.red, ip(target))));
     }
 }

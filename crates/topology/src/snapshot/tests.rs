@@ -43,6 +43,7 @@ fn link() -> impl Strategy<Value = Link> {
             host: format!("host{n}"),
             interface: None,
             trunk: None,
+            vlan: None,
         }),
     ]
 }
@@ -71,6 +72,7 @@ fn port() -> impl Strategy<Value = Object> {
                 bridge,
                 admin_up,
                 mac,
+                outside: false,
                 addresses,
                 link,
                 key,
@@ -117,6 +119,8 @@ fn object() -> impl Strategy<Value = Object> {
             name,
             admin_up,
             routes,
+            key: 0,
+            gateway: None,
         })
     };
     let group = |(id, stateful)| {
@@ -277,6 +281,7 @@ fn member() -> Port {
         bridge: None,
         admin_up: true,
         mac: Mac::default(),
+        outside: false,
         addresses: vec![Address { ip: own, subnet }],
         link: Link::None,
         key: 1,

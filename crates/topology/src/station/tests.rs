@@ -30,6 +30,7 @@ fn port(n: u8, pairs: Option<&[(&str, u8)]>) -> Port {
         bridge: Some(NET),
         admin_up: true,
         mac: mac(n),
+        outside: false,
         addresses: vec![Address {
             ip: ip(n),
             subnet: SUBNET,
@@ -51,6 +52,7 @@ fn at(host: &str) -> Link {
         host: host.into(),
         interface: None,
         trunk: None,
+        vlan: None,
     }
 }
 
