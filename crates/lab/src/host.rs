@@ -1,11 +1,17 @@
 //! A host: a namespace on the underlay that can run an agent and VMs.
 
-use crate::{Agent, LabError, Netns, Plug, Vm, error::Context, world::Shared};
+use crate::{
+    Agent, LabError, Netns, Plug, Uplink, Vm, error::Context, process::kill_all, world::Shared,
+};
 use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
+
+/// How long killed processes get to be gone.
+const KILL_LIMIT: Duration = Duration::from_secs(10);
 
 /// One host of a lab.
 #[derive(Debug)]
@@ -55,6 +61,14 @@ impl Host {
     /// Starts an agent that follows the cluster at the control side's address.
     pub fn start_agent(&self) -> Result<Agent, LabError> {
         Agent::start(self)
+    }
+
+    /// Takes its power away: every process ends as by `kill -9`, its uplinks and its link to the
+    /// underlay fall dark.
+    pub fn power_off(&self, uplinks: &[&Uplink]) -> Result<(), LabError> {
+        kill_all(&self.netns.pids(), KILL_LIMIT);
+        uplinks.iter().try_for_each(|uplink| uplink.fall_dark())?;
+        self.netns.ip("link set eth0 down").map(drop)
     }
 
     /// Makes a VM called `name` within the lab, and its tap as Nova would.

@@ -6,7 +6,7 @@
 use crate::{LabError, Netns, error::Context, wait::within};
 use std::{
     io::{self, Read, Write},
-    net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -25,6 +25,60 @@ const MESSAGE_MAX: usize = 2048;
 const UDP_REPEAT: Duration = Duration::from_millis(200);
 /// How long a lasting connection may take to open.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
+
+/// Pause of a lasting connection between two exchanges.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// What can be tried from inside a namespace, and what can answer there.
+impl Netns {
+    /// Whether one ping is answered within `limit`.
+    pub fn ping(&self, to: IpAddr, limit: Duration) -> Result<(), LabError> {
+        self.run(&format!("ping -n -c 1 -W {} {to}", limit.as_secs_f64()))
+            .map(drop)
+    }
+
+    /// Pings until one is answered; for a path that is being made.
+    pub fn ping_until(&self, to: IpAddr, limit: Duration) -> Result<(), LabError> {
+        within(
+            &format!("answer to {}'s ping of {to}", self.name()),
+            limit,
+            || {
+                self.ping(to, Duration::from_secs(1))
+                    .map_err(|e| e.to_string())
+            },
+        )
+    }
+
+    /// Listens on a TCP port and sends back what comes.
+    pub fn echo_tcp(&self, port: u16) -> Result<Echo, LabError> {
+        Echo::tcp(self, port)
+    }
+
+    /// Listens on a UDP port and sends back what comes.
+    pub fn echo_udp(&self, port: u16) -> Result<Echo, LabError> {
+        Echo::udp(self, port)
+    }
+
+    /// One exchange with a TCP echo on a connection of its own.
+    pub fn tcp(&self, to: SocketAddr, limit: Duration) -> Result<Probe, LabError> {
+        tcp(self, to, limit)
+    }
+
+    /// One exchange with a UDP echo.
+    pub fn udp(&self, to: SocketAddr, limit: Duration) -> Result<Probe, LabError> {
+        udp(self, to, limit)
+    }
+
+    /// A connection to a TCP echo that exchanges bytes until it is dropped.
+    pub fn stream(&self, to: SocketAddr) -> Result<Stream, LabError> {
+        Stream::open(self, to, PAUSE)
+    }
+
+    /// The same with a pause of this length between exchanges, for many at a time.
+    pub fn slow_stream(&self, to: SocketAddr, pause: Duration) -> Result<Stream, LabError> {
+        Stream::open(self, to, pause)
+    }
+}
 
 /// How an exchange ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +121,7 @@ pub struct Echo {
 
 impl Echo {
     /// A TCP server on all addresses of both families.
-    pub(crate) fn tcp(netns: &Netns, port: u16) -> Result<Self, LabError> {
+    fn tcp(netns: &Netns, port: u16) -> Result<Self, LabError> {
         let bind = || TcpListener::bind((Ipv6Addr::UNSPECIFIED, port));
         let listener = netns
             .enter(bind)?
@@ -89,7 +143,7 @@ impl Echo {
     }
 
     /// A UDP server on all addresses of both families.
-    pub(crate) fn udp(netns: &Netns, port: u16) -> Result<Self, LabError> {
+    fn udp(netns: &Netns, port: u16) -> Result<Self, LabError> {
         let bind = || UdpSocket::bind((Ipv6Addr::UNSPECIFIED, port));
         let socket = netns
             .enter(bind)?
@@ -148,7 +202,7 @@ fn echo_stream(mut stream: TcpStream, stop: &AtomicBool) {
 }
 
 /// Connects, sends a word, and wants it back.
-pub(crate) fn tcp(netns: &Netns, to: SocketAddr, limit: Duration) -> Result<Probe, LabError> {
+fn tcp(netns: &Netns, to: SocketAddr, limit: Duration) -> Result<Probe, LabError> {
     let exchange = || -> io::Result<()> {
         let mut stream = TcpStream::connect_timeout(&to, limit)?;
         stream.set_read_timeout(Some(limit))?;
@@ -160,7 +214,7 @@ pub(crate) fn tcp(netns: &Netns, to: SocketAddr, limit: Duration) -> Result<Prob
 }
 
 /// Sends a word until it comes back.
-pub(crate) fn udp(netns: &Netns, to: SocketAddr, limit: Duration) -> Result<Probe, LabError> {
+fn udp(netns: &Netns, to: SocketAddr, limit: Duration) -> Result<Probe, LabError> {
     let exchange = || -> io::Result<()> {
         let any: SocketAddr = match to {
             SocketAddr::V4(_) => ([0, 0, 0, 0], 0).into(),
@@ -194,7 +248,7 @@ pub struct Stream {
 }
 
 impl Stream {
-    pub(crate) fn open(netns: &Netns, to: SocketAddr) -> Result<Self, LabError> {
+    fn open(netns: &Netns, to: SocketAddr, pause: Duration) -> Result<Self, LabError> {
         let connect = || TcpStream::connect_timeout(&to, OPEN_LIMIT);
         let stream = netns
             .enter(connect)?
@@ -208,7 +262,7 @@ impl Stream {
         let (exchanges, gap) = (Arc::clone(&new.exchanges), Arc::clone(&new.longest_gap));
         let (failure, stop) = (Arc::clone(&new.failure), Arc::clone(&new.stop));
         thread::spawn(move || {
-            if let Err(e) = exchange(stream, &exchanges, &gap, &stop) {
+            if let Err(e) = exchange(stream, pause, &exchanges, &gap, &stop) {
                 *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(e.to_string());
             }
         });
@@ -268,6 +322,7 @@ impl Drop for Stream {
 /// any length is not an error, only a broken connection is.
 fn exchange(
     mut stream: TcpStream,
+    pause: Duration,
     exchanges: &AtomicU64,
     longest_gap: &Mutex<Duration>,
     stop: &AtomicBool,
@@ -292,7 +347,7 @@ fn exchange(
         let mut longest = longest_gap.lock().unwrap_or_else(PoisonError::into_inner);
         *longest = (*longest).max(sent.elapsed());
         drop(longest);
-        thread::sleep(TICK / 10);
+        thread::sleep(pause);
     }
     Ok(())
 }

@@ -104,6 +104,11 @@ impl Slot {
         }
     }
 
+    /// Where sockets of FRR are: a path that every user may walk.
+    pub(crate) fn frr_dir(&self) -> PathBuf {
+        root().join(format!("{}frr", self.prefix()))
+    }
+
     /// The control side's interface on the underlay.
     pub(crate) fn uplink(&self) -> String {
         format!("{}ctl", self.prefix())
@@ -125,12 +130,8 @@ impl Slot {
         // it goes with its peer; this is for the moment before the peer was moved
         let _ = ip(&format!("link del {}", self.uplink()));
         self.unpin();
-        match fs::remove_dir_all(&self.dir) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
-                Err(e).what(|| format!("removing {}", self.dir.display()))
-            }
-            _ => Ok(()),
-        }
+        remove(&self.frr_dir())?;
+        remove(&self.dir)
     }
 
     /// Removes what agents of this slot have pinned; their programs go with the pins.
@@ -146,6 +147,16 @@ impl Slot {
                 let _ = fs::remove_dir_all(entry.path());
             }
         }
+    }
+}
+
+/// Removes a folder that may not be there.
+fn remove(dir: &Path) -> Result<(), LabError> {
+    match fs::remove_dir_all(dir) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => {
+            Err(e).what(|| format!("removing {}", dir.display()))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -1,10 +1,7 @@
 //! A VM: a namespace behind a tap.
 
 use crate::{
-    Echo, Host, LabError, Lease, Netns, RawSocket, Stream, dhcp,
-    probe::{self, Probe},
-    vlan::Tags,
-    wait::within,
+    Echo, Host, LabError, Lease, Netns, Probe, RawSocket, Stream, dhcp, vlan::Tags, wait::within,
     world::Shared,
 };
 use std::{
@@ -184,46 +181,37 @@ impl Vm {
 
     /// Whether one ping is answered within `limit`.
     pub fn ping(&self, to: IpAddr, limit: Duration) -> Result<(), LabError> {
-        self.netns
-            .run(&format!("ping -n -c 1 -W {} {to}", limit.as_secs_f64()))
-            .map(drop)
+        self.netns.ping(to, limit)
     }
 
     /// Pings until one is answered; for a path that is being made.
     pub fn ping_until(&self, to: IpAddr, limit: Duration) -> Result<(), LabError> {
-        within(
-            &format!("answer to {}'s ping of {to}", self.name),
-            limit,
-            || {
-                self.ping(to, Duration::from_secs(1))
-                    .map_err(|e| e.to_string())
-            },
-        )
+        self.netns.ping_until(to, limit)
     }
 
     /// Listens on a TCP port and sends back what comes.
     pub fn echo_tcp(&self, port: u16) -> Result<Echo, LabError> {
-        Echo::tcp(&self.netns, port)
+        self.netns.echo_tcp(port)
     }
 
     /// Listens on a UDP port and sends back what comes.
     pub fn echo_udp(&self, port: u16) -> Result<Echo, LabError> {
-        Echo::udp(&self.netns, port)
+        self.netns.echo_udp(port)
     }
 
     /// One exchange with a TCP echo on a connection of its own.
     pub fn tcp(&self, to: SocketAddr, limit: Duration) -> Result<Probe, LabError> {
-        probe::tcp(&self.netns, to, limit)
+        self.netns.tcp(to, limit)
     }
 
     /// One exchange with a UDP echo.
     pub fn udp(&self, to: SocketAddr, limit: Duration) -> Result<Probe, LabError> {
-        probe::udp(&self.netns, to, limit)
+        self.netns.udp(to, limit)
     }
 
     /// A connection to a TCP echo that exchanges bytes until it is dropped.
     pub fn stream(&self, to: SocketAddr) -> Result<Stream, LabError> {
-        Stream::open(&self.netns, to)
+        self.netns.stream(to)
     }
 
     /// Frames in and out of its interface, as bytes.

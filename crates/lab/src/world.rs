@@ -1,7 +1,7 @@
 //! A lab: an underlay with hosts on it.
 
 use crate::{
-    Auth, Cluster, Host, LabError, Netns,
+    Auth, Cluster, Host, LabError, Netns, Upstream,
     error::Context,
     programs::{ip, program},
     slot::Slot,
@@ -84,6 +84,12 @@ impl Lab {
     /// Starts the cluster and waits until it answers.
     pub fn start_cluster(&self, auth: Auth) -> Result<Cluster, LabError> {
         Cluster::start(&self.shared, auth)
+    }
+
+    /// An upstream router without links yet, which sends packets for `prefixes` over its links.
+    /// There is one in a lab at most.
+    pub fn add_upstream(&self, prefixes: &[&str]) -> Result<Upstream, LabError> {
+        Upstream::create(&self.shared, prefixes)
     }
 
     pub(crate) fn slot(&self) -> &Slot {

@@ -1,6 +1,6 @@
 //! The lab itself: paths on the underlay, taps, and that nothing is left over. Needs root.
 
-use lab::{Lab, Plug, program, until};
+use lab::{Lab, OUTSIDE, Plug, program, until};
 use std::{
     fs,
     path::Path,
@@ -85,6 +85,41 @@ fn echo_and_raw_frames_pass_between_namespaces() {
             .unwrap()
             .is_some()
     );
+}
+
+#[test]
+fn an_upstream_router_uses_the_links_that_have_carrier() {
+    let prefixes = ["198.51.100.0/24", "2001:db8:100::/48"];
+    let mut lab = Lab::new().unwrap();
+    let hosts = ["g1", "g2"].map(|name| lab.add_host(name).unwrap());
+    let mut upstream = lab.add_upstream(&prefixes).unwrap();
+    let uplinks = hosts.each_ref().map(|host| {
+        let uplink = upstream.add_link(host).unwrap();
+        for (address, length) in uplink.addresses().into_iter().zip([30, 64]) {
+            let device = uplink.interface();
+            let quiet = format!("ipv6/conf/{device}/disable_ipv6");
+            host.netns().sysctl(&quiet, "0").unwrap();
+            let add = format!("addr add {address}/{length} dev {device}");
+            host.netns().ip(&add).unwrap();
+        }
+        uplink
+    });
+    let limit = Duration::from_secs(5);
+    upstream.wait_next_hops(2).unwrap();
+    for uplink in &uplinks {
+        for address in uplink.addresses() {
+            upstream.netns().ping_until(address, limit).unwrap();
+        }
+    }
+    uplinks[0].cut().unwrap();
+    upstream.wait_next_hops(1).unwrap();
+    uplinks[0].mend().unwrap();
+    upstream.wait_next_hops(2).unwrap();
+    hosts[1].power_off(&[&uplinks[1]]).unwrap();
+    upstream.wait_next_hops(1).unwrap();
+    for outside in OUTSIDE {
+        upstream.netns().ping_until(outside, limit).unwrap();
+    }
 }
 
 #[test]
