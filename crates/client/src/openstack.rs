@@ -106,8 +106,34 @@ impl OpenStack {
 
     /// All resources of a kind that the project may see.
     pub fn list(&self, kind: Kind) -> Result<Vec<Value>, ClientError> {
-        let key = key(kind);
-        let mut next = Some(self.address(&format!("{}?limit={PAGE}", path(kind))));
+        match kind {
+            Kind::PortForwarding => self.port_forwardings(),
+            _ => self.collection(&path(kind), &key(kind)),
+        }
+    }
+
+    /// Port forwardings are part of their floating IPs, which say whether they have any.
+    fn port_forwardings(&self) -> Result<Vec<Value>, ClientError> {
+        let mut found = Vec::new();
+        for fip in self.list(Kind::FloatingIp)? {
+            let any = fip["port_forwardings"].as_array();
+            let Some(id) = fip["id"]
+                .as_str()
+                .filter(|_| any.is_some_and(|a| !a.is_empty()))
+            else {
+                continue;
+            };
+            let path = format!("floatingips/{id}/port_forwardings");
+            for mut forwarding in self.collection(&path, "port_forwardings")? {
+                forwarding["floatingip_id"] = json!(id);
+                found.push(forwarding);
+            }
+        }
+        Ok(found)
+    }
+
+    fn collection(&self, path: &str, key: &str) -> Result<Vec<Value>, ClientError> {
+        let mut next = Some(self.address(&format!("{path}?limit={PAGE}")));
         let mut found = Vec::new();
         for _ in 0..PAGES_MAX {
             let Some(address) = next.take() else { break };
@@ -116,7 +142,7 @@ impl OpenStack {
                 Err(ClientError::Refused { status: 404, .. }) => break,
                 answer => answer?.json()?,
             };
-            if let Value::Array(items) = page[&key].take() {
+            if let Value::Array(items) = page[key].take() {
                 found.extend(items);
             }
             next = next_page(&page[format!("{key}_links")]);

@@ -1,8 +1,8 @@
-//! Tunnel keys: one number for each port and one for each network, never two the same.
+//! Tunnel keys: one number for each port, network and router, never two the same.
 
-use crate::Refusal;
+use crate::{Op, Refusal, State};
 use std::collections::HashSet;
-use topology::TunnelKey;
+use topology::{ObjectId, TunnelKey};
 
 /// Largest key: the VNI has 24 bits, the upper two are flags.
 pub const TUNNEL_KEY_MAX: TunnelKey = (1 << 22) - 1;
@@ -18,11 +18,16 @@ pub struct Keys {
 impl Keys {
     /// The key to give out next.
     pub fn next(&self) -> Result<TunnelKey, Refusal> {
-        let after = self.last + 1..=TUNNEL_KEY_MAX;
-        let before = 1..=self.last;
+        self.next_but(&[])
+    }
+
+    /// The same when these were given out already, in this order.
+    fn next_but(&self, given: &[TunnelKey]) -> Result<TunnelKey, Refusal> {
+        let last = given.last().copied().unwrap_or(self.last);
+        let (after, before) = (last + 1..=TUNNEL_KEY_MAX, 1..=last);
         after
             .chain(before)
-            .find(|key| !self.taken.contains(key))
+            .find(|key| !self.taken.contains(key) && !given.contains(key))
             .ok_or(Refusal::KeysExhausted)
     }
 
@@ -37,6 +42,33 @@ impl Keys {
 
     pub(crate) fn free(&mut self, key: TunnelKey) {
         self.taken.remove(&key);
+    }
+}
+
+/// The keys of the objects of one request: those they have, or new ones.
+pub(crate) struct Keying<'a> {
+    state: &'a State,
+    given: Vec<TunnelKey>,
+}
+
+impl<'a> Keying<'a> {
+    pub fn new(state: &'a State) -> Self {
+        let given = Vec::new();
+        Self { state, given }
+    }
+
+    pub fn key(&mut self, id: ObjectId) -> Result<TunnelKey, Refusal> {
+        if let Some(key) = self.state.key_of(id) {
+            return Ok(key);
+        }
+        let key = self.state.keys.next_but(&self.given)?;
+        self.given.push(key);
+        Ok(key)
+    }
+
+    /// The step that takes note of what was given out.
+    pub fn taken(self) -> Option<Op> {
+        self.given.last().copied().map(Op::KeyTaken)
     }
 }
 
@@ -55,8 +87,10 @@ mod tests {
         }
         keys.free(2);
         assert_eq!(keys.next(), Ok(4));
+        assert_eq!(keys.next_but(&[4, 5]), Ok(6));
         keys.set_last(TUNNEL_KEY_MAX);
         assert_eq!(keys.next(), Ok(2));
+        assert_eq!(keys.next_but(&[2]), Ok(4));
     }
 
     #[test]

@@ -2,7 +2,8 @@
 
 use crate::reference::references;
 use api::neutron::{
-    FloatingIp, Kind, Network, Port, Resource, Router, SecurityGroup, SecurityGroupRule, Subnet,
+    FloatingIp, Kind, Network, Port, PortForwarding, Resource, Router, SecurityGroup,
+    SecurityGroupRule, Subnet,
 };
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -39,6 +40,7 @@ impl Model {
         router: Router;
         port: Port;
         floating_ip: FloatingIp;
+        port_forwarding: PortForwarding;
     }
 
     /// One resource as the API shows it: a security group with its rules.

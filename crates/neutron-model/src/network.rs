@@ -2,8 +2,10 @@
 
 use crate::{
     Op, Refusal, State,
+    keys::Keying,
+    next::Next,
     plan::{check_fixed, check_unused},
-    policy,
+    policy, uplink,
 };
 use api::neutron::{Kind, Network, NetworkType, Resource};
 use topology::{Bridge, BridgeId, Object, ObjectId, SubnetId};
@@ -22,26 +24,26 @@ pub(crate) fn put(network: &Network, state: &State) -> Result<Vec<Op>, Refusal> 
         is_uplink(network),
     )?;
     let mtu = mtu(network)?;
-    let mut ops = vec![Op::Keep(Resource::Network(network.clone()))];
+    let kept = Resource::Network(network.clone());
+    let mut keys = Keying::new(state);
+    let mut ops = vec![];
     if is_uplink(network) {
+        let next = Next::with(&kept, state);
+        ops.extend(uplink::again(network, next, &mut keys)?);
+        ops.push(Op::Keep(kept));
+        ops.extend(keys.taken());
         return Ok(ops);
     }
     let id = BridgeId(network.id);
-    let flood_key = match state.key_of(ObjectId::Bridge(id)) {
-        Some(key) => key,
-        None => {
-            let key = state.keys.next()?;
-            ops.push(Op::KeyTaken(key));
-            key
-        }
-    };
+    ops.push(Op::Keep(kept));
     ops.push(Op::Put(Object::Bridge(Bridge {
         id,
         name: network.name.clone(),
         admin_up: network.admin_state_up,
         mtu,
-        flood_key,
+        flood_key: keys.key(ObjectId::Bridge(id))?,
     })));
+    ops.extend(keys.taken());
     if held.is_some_and(|held| held.qos_policy_id != network.qos_policy_id) {
         ops.extend(policy::spread(network, state));
     }
@@ -63,13 +65,13 @@ pub(crate) fn delete(id: Uuid, state: &State) -> Result<Vec<Op>, Refusal> {
     Ok(ops)
 }
 
-/// Networks of type `uplink` are outside: they have no bridge, nor have their subnets and ports
-/// anything in the topology.
+/// Networks of type `uplink` are outside: they have no bridge, and their subnets are not in the
+/// topology; for their ports see [`uplink`].
 pub(crate) fn is_uplink(network: &Network) -> bool {
     network.network_type == Some(NetworkType::Uplink)
 }
 
-fn mtu(network: &Network) -> Result<u16, Refusal> {
+pub(crate) fn mtu(network: &Network) -> Result<u16, Refusal> {
     match network.mtu {
         None | Some(0) => Ok(DEFAULT_MTU),
         Some(mtu) if mtu < LEAST_MTU => Err(Refusal::invalid(

@@ -1,8 +1,8 @@
 //! From a request to the steps that carry it out.
 
 use crate::{
-    Op, Refusal, State, address_group, floating_ip, network, policy, port, reference::references,
-    router, router_interface, security_group, security_group_rule, subnet,
+    Op, Refusal, State, address_group, floating_ip, network, policy, port, port_forwarding,
+    reference::references, router, router_interface, security_group, security_group_rule, subnet,
 };
 use api::neutron::{Kind, Resource};
 use uuid::Uuid;
@@ -68,9 +68,10 @@ pub(crate) fn put(resource: &Resource, state: &State) -> Result<Vec<Op>, Refusal
         Resource::AddressGroup(r) => address_group::put(r),
         Resource::SecurityGroup(r) => security_group::put(r, state),
         Resource::SecurityGroupRule(r) => security_group_rule::put(r, state),
-        Resource::Router(r) => router::put(r),
+        Resource::Router(r) => router::put(r, state),
         Resource::Port(r) => port::put(r, state),
         Resource::FloatingIp(r) => floating_ip::put(r, state),
+        Resource::PortForwarding(r) => port_forwarding::put(r, state),
     }
 }
 
@@ -87,7 +88,8 @@ fn delete(kind: Kind, id: Uuid, state: &State) -> Result<Vec<Op>, Refusal> {
         Kind::SecurityGroupRule => security_group_rule::delete(id, state),
         Kind::Router => router::delete(id, state),
         Kind::Port => port::delete(id, state),
-        Kind::FloatingIp => Ok(vec![Op::Forget(kind, id)]),
+        Kind::FloatingIp => Ok(floating_ip::delete(id, state)),
+        Kind::PortForwarding => Ok(port_forwarding::delete(id)),
     }
 }
 

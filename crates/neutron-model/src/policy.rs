@@ -25,6 +25,7 @@ pub(crate) fn delete(id: Uuid, state: &State) -> Result<Vec<Op>, Refusal> {
     let name = (Kind::QosPolicy, id);
     check_unused(name, Kind::Network, state)?;
     check_unused(name, Kind::Port, state)?;
+    check_unused(name, Kind::FloatingIp, state)?;
     Ok(vec![
         Op::Forget(Kind::QosPolicy, id),
         Op::Delete(ObjectId::Policy(PolicyId(id))),

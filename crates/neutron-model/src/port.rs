@@ -1,12 +1,16 @@
-//! Port: a port of the bridge, linked to a host, to a router, or to nothing yet.
+//! Port: a port of the bridge, linked to a host, to a router, or to nothing yet. Ports on networks of
+//! type `uplink` are something else, see [`uplink`].
 
-use crate::{Op, Refusal, State, network, plan::check_fixed, policy, router_interface, trunk};
+use crate::{
+    Op, Refusal, State, floating_ip, keys::Keying, network, next::Next, plan::check_fixed, policy,
+    port_forwarding, router, router_interface, trunk, uplink,
+};
 use api::neutron::{AddressPair, Kind, Port, Resource, owner};
 use ipnet::IpNet;
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 use topology::{
-    Address, BridgeId, GroupId, Instance, Link, Object, ObjectId, PolicyId, PortId, Security,
-    SubnetId, TunnelKey,
+    Address, BridgeId, GroupId, Instance, Link, Object, ObjectId, PolicyId, PortId, RouterId,
+    Security, SubnetId, TunnelKey,
 };
 use uuid::Uuid;
 
@@ -15,50 +19,77 @@ pub(crate) fn put(port: &Port, state: &State) -> Result<Vec<Op>, Refusal> {
     check_fixed("network_id", held.map(|p| p.network_id), port.network_id)?;
     check(port, state)?;
     let security = security(port)?;
-    let mut ops = vec![Op::Keep(Resource::Port(port.clone()))];
-    let id = ObjectId::Port(PortId(port.id));
-    if !is_in_topology(port, state) {
-        ops.push(Op::Delete(id));
-        return Ok(ops);
-    }
-    let key = match state.key_of(id) {
-        Some(key) => key,
-        None => {
-            let key = state.keys.next()?;
-            ops.push(Op::KeyTaken(key));
-            key
+    let kept = Resource::Port(port.clone());
+    let next = Next::with(&kept, state);
+    let mut keys = Keying::new(state);
+    let mut ops = match state.neutron.network(port.network_id) {
+        Some(network) if network::is_uplink(network) => {
+            uplink::check(port)?;
+            uplink::objects(port, network, next, &mut keys)?
+        }
+        network => {
+            let policy = policy::of(port, network);
+            vec![object(port, security, policy, &mut keys)?]
         }
     };
-    let policy = policy::of(port, state.neutron.network(port.network_id));
-    ops.push(Op::Put(Object::Port(translate(
-        port, key, security, policy,
-    ))));
+    for router in gateway_of(&[held, Some(port)]) {
+        ops.extend(router::again(router, next, &mut keys)?);
+    }
+    ops.extend(keys.taken());
+    ops.push(Op::Keep(kept));
     Ok(ops)
 }
 
-/// Neutron takes floating IPs off a deleted port by itself, without a request of their own.
+/// Neutron takes floating IPs and port forwardings off a deleted port by itself, and not always with
+/// a request of their own.
 pub(crate) fn delete(id: Uuid, state: &State) -> Result<Vec<Op>, Refusal> {
+    let name = (Kind::Port, id);
+    let next = Next::without(Kind::Port, id, state);
+    let mut keys = Keying::new(state);
     let mut ops = Vec::new();
-    for fip in state.neutron.referrers((Kind::Port, id), Kind::FloatingIp) {
-        let Some(fip) = state.neutron.floating_ip(fip) else {
-            continue;
-        };
-        let mut fip = fip.clone();
-        (fip.port_id, fip.router_id, fip.fixed_ip_address) = (None, None, None);
-        ops.push(Op::Keep(Resource::FloatingIp(fip)));
+    for forwarding in state.neutron.referrers(name, Kind::PortForwarding) {
+        ops.extend(port_forwarding::delete(forwarding));
+    }
+    for fip in state.neutron.referrers(name, Kind::FloatingIp) {
+        ops.extend(floating_ip::without_port(fip, state));
+    }
+    for router in gateway_of(&[state.neutron.port(id)]) {
+        ops.extend(router::again(router, next, &mut keys)?);
     }
     ops.push(Op::Forget(Kind::Port, id));
-    ops.push(Op::Delete(ObjectId::Port(PortId(id))));
+    match state
+        .neutron
+        .port(id)
+        .and_then(|p| next.network(p.network_id))
+    {
+        Some(network) if network::is_uplink(network) => ops.extend(uplink::gone(id, next)),
+        _ => ops.push(Op::Delete(ObjectId::Port(PortId(id)))),
+    }
+    ops.extend(keys.taken());
     Ok(ops)
 }
 
-/// A floating IP's port only holds an address; an uplink's ports are outside.
-fn is_in_topology(port: &Port, state: &State) -> bool {
-    let uplink = state
-        .neutron
-        .network(port.network_id)
-        .is_some_and(network::is_uplink);
-    port.device_owner != owner::FLOATING_IP && !uplink
+/// The routers that these are the gateway of.
+fn gateway_of(ports: &[Option<&Port>]) -> BTreeSet<Uuid> {
+    let ports = ports.iter().flatten();
+    ports.filter_map(|port| router::of_gateway(port)).collect()
+}
+
+/// A floating IP's port only holds an address; it is not in the topology.
+fn object(
+    port: &Port,
+    security: Option<Security>,
+    policy: Option<PolicyId>,
+    keys: &mut Keying<'_>,
+) -> Result<Op, Refusal> {
+    let id = ObjectId::Port(PortId(port.id));
+    if port.device_owner == owner::FLOATING_IP {
+        return Ok(Op::Delete(id));
+    }
+    let key = keys.key(id)?;
+    Ok(Op::Put(Object::Port(translate(
+        port, key, security, policy,
+    ))))
 }
 
 fn translate(
@@ -73,7 +104,7 @@ fn translate(
         bridge: Some(BridgeId(port.network_id)),
         admin_up: port.admin_state_up,
         mac: port.mac_address,
-        outside: false,
+        outside: router::of_gateway(port).is_some(),
         addresses: port
             .fixed_ips
             .iter()
@@ -101,11 +132,9 @@ fn instance(port: &Port) -> Option<Instance> {
     })
 }
 
-/// A router's gateway port stays unlinked as long as there is no translation of addresses: linked,
-/// it would let the outside into the tenant's networks.
 fn link(port: &Port) -> Link {
-    if let Some(router) = router_interface::router_of(port) {
-        return Link::Router(topology::RouterId(router));
+    if let Some(router) = router_interface::router_of(port).or(router::of_gateway(port)) {
+        return Link::Router(RouterId(router));
     }
     if port.device_owner == owner::ROUTER_GATEWAY || port.host_id.is_empty() {
         return Link::None;

@@ -1,6 +1,6 @@
 //! Which fields of a resource name another.
 
-use crate::router_interface;
+use crate::{router, router_interface};
 use api::neutron::{Kind, Resource};
 use uuid::Uuid;
 
@@ -30,8 +30,8 @@ impl Reference {
     }
 }
 
-/// Every reference of a resource that must lead somewhere. A router's gateway is none: Neutron
-/// makes router and gateway port at once, and their requests come in either order.
+/// Every reference of a resource that must lead somewhere. A router's gateway is none: the port names
+/// the router, and comes after it.
 pub(crate) fn references(resource: &Resource) -> Vec<Reference> {
     match resource {
         Resource::Network(network) => policy(network.qos_policy_id).into_iter().collect(),
@@ -75,6 +75,7 @@ pub(crate) fn references(resource: &Resource) -> Vec<Reference> {
             }));
             all.extend(
                 router_interface::router_of(port)
+                    .or(router::of_gateway(port))
                     .map(|id| Reference::new("device_id", Kind::Router, id)),
             );
             all
@@ -94,8 +95,13 @@ pub(crate) fn references(resource: &Resource) -> Vec<Reference> {
                 fip.port_id
                     .map(|id| Reference::new("port_id", Kind::Port, id)),
             );
+            all.extend(policy(fip.qos_policy_id));
             all
         }
+        Resource::PortForwarding(forwarding) => vec![
+            Reference::new("floatingip_id", Kind::FloatingIp, forwarding.floatingip_id),
+            Reference::new("internal_port_id", Kind::Port, forwarding.internal_port_id),
+        ],
     }
 }
 

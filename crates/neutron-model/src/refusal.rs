@@ -74,7 +74,7 @@ pub enum Refusal {
     },
     /// Every tunnel key is in use.
     #[error(
-        "no tunnel key is left: {} networks and ports exist",
+        "no tunnel key is left: {} networks, routers and ports exist",
         crate::TUNNEL_KEY_MAX
     )]
     KeysExhausted,

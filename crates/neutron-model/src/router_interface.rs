@@ -69,6 +69,7 @@ pub(crate) fn remove(router: Uuid, port: Uuid, state: &State) -> Result<Vec<Op>,
     put(&Resource::Port(changed), state)
 }
 
-fn is_interface(port: &Port) -> bool {
+/// A port that is an interface of a router, or is to be one.
+pub(crate) fn is_interface(port: &Port) -> bool {
     owner::ROUTER_INTERFACES.contains(&port.device_owner.as_str())
 }

@@ -1,8 +1,12 @@
 //! Subnet: a subnet of the bridge.
 
 use crate::{
-    Op, Refusal, State, network,
+    Op, Refusal, State,
+    keys::Keying,
+    network,
+    next::Next,
     plan::{check_fixed, check_unused},
+    router, uplink,
 };
 use api::neutron::{Ipv6Mode, Kind, Resource, Route, Subnet};
 use ipnet::IpNet;
@@ -14,13 +18,36 @@ pub(crate) fn put(subnet: &Subnet, state: &State) -> Result<Vec<Op>, Refusal> {
     let held = state.neutron.subnet(subnet.id);
     check_fixed("network_id", held.map(|s| s.network_id), subnet.network_id)?;
     check(subnet)?;
-    let mut ops = vec![Op::Keep(Resource::Subnet(subnet.clone()))];
+    let kept = Resource::Subnet(subnet.clone());
+    let mut keys = Keying::new(state);
+    let ports = again(subnet, Next::with(&kept, state), &mut keys)?;
+    let mut ops = vec![Op::Keep(kept)];
     if !state
         .neutron
         .network(subnet.network_id)
         .is_some_and(network::is_uplink)
     {
         ops.push(Op::Put(Object::Subnet(translate(subnet))));
+    }
+    ops.extend(ports);
+    ops.extend(keys.taken());
+    Ok(ops)
+}
+
+/// What the subnet makes of routers that have their gateway or an uplink on it.
+fn again(subnet: &Subnet, next: Next<'_>, keys: &mut Keying<'_>) -> Result<Vec<Op>, Refusal> {
+    let mut ops = Vec::new();
+    let Some(network) = next.network(subnet.network_id) else {
+        return Ok(ops);
+    };
+    let name = (Kind::Subnet, subnet.id);
+    let ports = next.state.neutron.referrers(name, Kind::Port);
+    for port in ports.filter_map(|id| next.port(id)) {
+        if network::is_uplink(network) {
+            ops.extend(uplink::objects(port, network, next, keys)?);
+        } else if let Some(router) = router::of_gateway(port) {
+            ops.extend(router::again(router, next, keys)?);
+        }
     }
     Ok(ops)
 }

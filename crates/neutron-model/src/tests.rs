@@ -3,6 +3,7 @@
 mod address_groups;
 mod history;
 mod objects;
+mod outside;
 mod policies;
 mod refusals;
 
@@ -102,6 +103,10 @@ fn without_keys(topology: &Snapshot) -> Vec<Object> {
             Object::Port(mut port) => {
                 port.key = 0;
                 Object::Port(port)
+            }
+            Object::Router(mut router) => {
+                router.key = 0;
+                Object::Router(router)
             }
             other => other,
         })

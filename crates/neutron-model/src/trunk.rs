@@ -9,7 +9,7 @@ use api::neutron::Port;
 use topology::{PortId, Trunk};
 
 /// VLAN ids of IEEE 802.1Q; 0 and 4095 mean something else.
-const VLANS: std::ops::RangeInclusive<u16> = 1..=4094;
+pub(crate) const VLANS: std::ops::RangeInclusive<u16> = 1..=4094;
 
 /// The place of a sub-port in its trunk.
 pub(crate) fn of(port: &Port) -> Option<Trunk> {

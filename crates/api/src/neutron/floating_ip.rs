@@ -28,6 +28,9 @@ pub struct FloatingIp {
     /// The address of that port.
     #[serde(default)]
     pub fixed_ip_address: Option<IpAddr>,
+    /// QoS policy of what goes by the address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub qos_policy_id: Option<Uuid>,
     /// Neutron's revision.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub revision_number: Option<u64>,

@@ -17,11 +17,12 @@ pub enum Kind {
     Router,
     Port,
     FloatingIp,
+    PortForwarding,
 }
 
 impl Kind {
     /// All of them, each after those it refers to.
-    pub const ALL: [Kind; 9] = [
+    pub const ALL: [Kind; 10] = [
         Kind::QosPolicy,
         Kind::Network,
         Kind::Subnet,
@@ -31,6 +32,7 @@ impl Kind {
         Kind::Router,
         Kind::Port,
         Kind::FloatingIp,
+        Kind::PortForwarding,
     ];
 
     /// One of it.
@@ -45,6 +47,7 @@ impl Kind {
             Kind::Router => "router",
             Kind::Port => "port",
             Kind::FloatingIp => "floating_ip",
+            Kind::PortForwarding => "port_forwarding",
         }
     }
 
@@ -60,6 +63,7 @@ impl Kind {
             Kind::Router => "routers",
             Kind::Port => "ports",
             Kind::FloatingIp => "floating_ips",
+            Kind::PortForwarding => "port_forwardings",
         }
     }
 
@@ -77,6 +81,7 @@ impl Kind {
             Kind::Router => "application/vnd.org.midonet.neutron.Router-v1+json",
             Kind::Port => "application/vnd.org.midonet.neutron.Port-v1+json",
             Kind::FloatingIp => "application/vnd.org.midonet.neutron.FloatingIp-v1+json",
+            Kind::PortForwarding => "application/vnd.org.midonet.neutron.PortForwarding-v1+json",
         }
     }
 
@@ -94,6 +99,7 @@ impl Kind {
             Kind::Router => "application/vnd.org.midonet.neutron.Routers-v1+json",
             Kind::Port => "application/vnd.org.midonet.neutron.Ports-v1+json",
             Kind::FloatingIp => "application/vnd.org.midonet.neutron.FloatingIps-v1+json",
+            Kind::PortForwarding => "application/vnd.org.midonet.neutron.PortForwardings-v1+json",
         }
     }
 }

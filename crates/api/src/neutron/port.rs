@@ -1,7 +1,7 @@
 //! Port.
 
 use crate::decode::{null_as_default, null_as_true, yes};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use std::net::IpAddr;
 use uuid::Uuid;
 use wire::Mac;
@@ -136,4 +136,29 @@ pub struct BindingProfile {
     /// Of a trunk's sub-port: its VLAN id on the parent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tag: Option<u16>,
+    /// Of an uplink's port: VLAN id of its frames on the interface. A number, or its digits as text,
+    /// which is what Neutron's command line makes of it.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        deserialize_with = "digits"
+    )]
+    pub vlan: Option<u16>,
+}
+
+fn digits<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<u16>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a VLAN id is wanted")]
+    enum Either {
+        Number(u16),
+        Text(String),
+    }
+    match Option::<Either>::deserialize(deserializer)? {
+        None => Ok(None),
+        Some(Either::Number(number)) => Ok(Some(number)),
+        Some(Either::Text(text)) => match text.parse() {
+            Ok(number) => Ok(Some(number)),
+            Err(_) => Err(de::Error::custom("a VLAN id is wanted")),
+        },
+    }
 }

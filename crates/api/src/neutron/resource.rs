@@ -1,8 +1,8 @@
 //! Any Neutron resource.
 
 use super::{
-    AddressGroup, FloatingIp, Kind, Network, Port, QosPolicy, Router, SecurityGroup,
-    SecurityGroupRule, Subnet,
+    AddressGroup, FloatingIp, Kind, Network, Port, PortForwarding, QosPolicy, Router,
+    SecurityGroup, SecurityGroupRule, Subnet,
 };
 use crate::{Shape, decode};
 use serde::Serialize;
@@ -23,6 +23,7 @@ pub enum Resource {
     Router(Router),
     Port(Port),
     FloatingIp(FloatingIp),
+    PortForwarding(PortForwarding),
 }
 
 macro_rules! each {
@@ -37,6 +38,7 @@ macro_rules! each {
             Resource::Router($r) => $what,
             Resource::Port($r) => $what,
             Resource::FloatingIp($r) => $what,
+            Resource::PortForwarding($r) => $what,
         }
     };
 }
@@ -54,6 +56,7 @@ impl Resource {
             Kind::Router => Resource::Router(decode(json)?),
             Kind::Port => Resource::Port(decode(json)?),
             Kind::FloatingIp => Resource::FloatingIp(decode(json)?),
+            Kind::PortForwarding => Resource::PortForwarding(decode(json)?),
         })
     }
 
@@ -69,6 +72,7 @@ impl Resource {
             Resource::Router(_) => Kind::Router,
             Resource::Port(_) => Kind::Port,
             Resource::FloatingIp(_) => Kind::FloatingIp,
+            Resource::PortForwarding(_) => Kind::PortForwarding,
         }
     }
 

@@ -120,6 +120,10 @@ fn every_kind_is_kept_and_given_back() {
     let fip = json!({"id": id(30), "floating_network_id": id(1), "port_id": id(20),
                      "floating_ip_address": "10.0.0.200", "fixed_ip_address": "10.0.0.20"});
     server.create("floating_ips", &fip);
+    let forwarding = json!({"id": id(31), "floatingip_id": id(30), "protocol": "tcp",
+                            "internal_port_id": id(20), "internal_ip_address": "10.0.0.20",
+                            "external_port_range": "80:81", "internal_port_range": "8080:8081"});
+    server.create("port_forwardings", &forwarding);
     let rule = json!({"id": id(43), "security_group_id": id(4), "direction": "ingress",
                       "ethertype": "IPv6", "protocol": "ipv6-icmp"});
     server.create("security_group_rules", &rule);
@@ -131,6 +135,7 @@ fn every_kind_is_kept_and_given_back() {
         ("routers", 5),
         ("ports", 20),
         ("floating_ips", 30),
+        ("port_forwardings", 31),
     ] {
         let answer = server.get(&format!("neutron/{kind}/{}", id(n)));
         assert_eq!(

@@ -32,6 +32,12 @@ fn router(n: u128) -> Uuid {
 fn port_id(n: u128) -> Uuid {
     id(600 + n)
 }
+fn fip(n: u128) -> Uuid {
+    id(800 + n)
+}
+fn forwarding(n: u128) -> Uuid {
+    id(900 + n)
+}
 
 /// Any resource with any content, some of it refused.
 fn any_resource() -> impl Strategy<Value = Resource> {
@@ -48,7 +54,8 @@ fn any_resource() -> impl Strategy<Value = Resource> {
         }),
         (small(), small(), any::<bool>()).prop_map(|(n, on, dhcp)| {
             let body = json!({"id": subnet(n), "network_id": network(on),
-                              "cidr": format!("10.{n}.0.0/24"), "enable_dhcp": dhcp});
+                              "cidr": format!("10.{n}.0.0/24"), "enable_dhcp": dhcp,
+                              "gateway_ip": dhcp.then(|| format!("10.{n}.0.1"))});
             resource(Kind::Subnet, body)
         }),
         (
@@ -86,15 +93,36 @@ fn any_resource() -> impl Strategy<Value = Resource> {
                               "remote_address_group_id": addresses(remote)});
             resource(Kind::SecurityGroupRule, body)
         }),
-        (small(), any::<bool>()).prop_map(|(n, up)| {
-            resource(Kind::Router, json!({"id": router(n), "admin_state_up": up}))
+        (small(), any::<bool>(), small()).prop_map(|(n, snat, gateway)| {
+            let info = json!({"network_id": network(0), "enable_snat": snat});
+            let body = json!({"id": router(n), "gw_port_id": port_id(gateway),
+                              "external_gateway_info": info});
+            resource(Kind::Router, body)
         }),
-        (small(), small(), small(), small(), small(), 0..5usize).prop_map(
+        (small(), small(), proptest::option::of((small(), small()))).prop_map(|(n, on, at)| {
+            let mut body = json!({"id": fip(n), "floating_network_id": network(on),
+                                  "floating_ip_address": format!("10.{on}.0.9")});
+            if let Some((device, port)) = at {
+                body["router_id"] = json!(router(device));
+                body["port_id"] = json!(port_id(port));
+                body["fixed_ip_address"] = json!(format!("10.0.0.{}", port + 2));
+            }
+            resource(Kind::FloatingIp, body)
+        }),
+        (small(), small(), small(), 1..9u16).prop_map(|(n, of, port, external)| {
+            let body = json!({"id": forwarding(n), "floatingip_id": fip(of), "protocol": "udp",
+                              "internal_port_id": port_id(port), "internal_ip_address": "10.0.0.2",
+                              "external_port": external, "internal_port": 9});
+            resource(Kind::PortForwarding, body)
+        }),
+        (small(), small(), small(), small(), small(), 0..7usize).prop_map(
             |(n, on, from, of, device, owner)| {
                 let owner = [
                     "compute:nova",
                     "",
                     "network:router_interface",
+                    "network:router_interface",
+                    "network:router_gateway",
                     "network:dhcp",
                     "network:floatingip",
                 ][owner];
@@ -103,7 +131,8 @@ fn any_resource() -> impl Strategy<Value = Resource> {
                     "fixed_ips": [{"subnet_id": subnet(from),
                                    "ip_address": format!("10.{from}.0.{}", n + 2)}],
                     "security_groups": [group(of)], "device_owner": owner,
-                    "device_id": router(device), "binding:host_id": "h"});
+                    "device_id": router(device), "binding:host_id": "h",
+                    "binding:profile": {"interface_name": format!("eth{of}")}});
                 resource(Kind::Port, body)
             }
         ),
@@ -119,6 +148,8 @@ fn any_request() -> impl Strategy<Value = Request> {
         (Kind::SecurityGroupRule, 400),
         (Kind::Router, 500),
         (Kind::Port, 600),
+        (Kind::FloatingIp, 800),
+        (Kind::PortForwarding, 900),
     ]);
     prop_oneof![
         6 => any_resource().prop_map(Request::Create),
@@ -150,7 +181,9 @@ fn anew(state: &State) -> State {
 
 fn keys_in_use(topology: &Snapshot) -> Vec<u32> {
     let bridges = topology.bridges().map(|b| b.flood_key);
-    bridges.chain(topology.ports().map(|p| p.key)).collect()
+    let ports = topology.ports().map(|p| p.key);
+    let routers = topology.routers().map(|r| r.key);
+    bridges.chain(ports).chain(routers).collect()
 }
 
 proptest! {

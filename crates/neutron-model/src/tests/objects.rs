@@ -120,7 +120,7 @@ fn what_is_plugged_and_who_is_trusted_follow_from_the_owner() {
         ("network:router_interface", router(), false),
         ("network:router_interface_distributed", router(), false),
         ("network:ha_router_replicated_interface", router(), false),
-        ("network:router_gateway", Link::None, false),
+        ("network:router_gateway", router(), false),
     ];
     for (owner, link, filtered) in cases {
         let mut state = town();

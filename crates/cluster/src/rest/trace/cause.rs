@@ -2,7 +2,7 @@
 
 use api::{
     Cause,
-    neutron::{Direction, Ethertype, Kind, Resource, SecurityGroupRule},
+    neutron::{Direction, Ethertype, Kind, PortForwarding, PortRange, Resource, SecurityGroupRule},
 };
 use neutron_model::State;
 use std::fmt::Write;
@@ -32,6 +32,7 @@ pub fn cause(id: Uuid, model: &State) -> Cause {
         Resource::Router(r) => (r.name, String::new()),
         Resource::Port(r) => (r.name, r.device_owner),
         Resource::FloatingIp(r) => (r.floating_ip_address.to_string(), String::new()),
+        Resource::PortForwarding(r) => (String::new(), forwards(&r)),
     };
     Cause {
         kind,
@@ -39,6 +40,18 @@ pub fn cause(id: Uuid, model: &State) -> Cause {
         name,
         detail,
     }
+}
+
+/// A port forwarding in one line, for instance `tcp 2222:2222 to 10.0.0.5 22:22`.
+fn forwards(forwarding: &PortForwarding) -> String {
+    let range = |range: Option<PortRange>| range.map(|r| r.to_string()).unwrap_or_default();
+    format!(
+        "{} {} to {} {}",
+        forwarding.protocol,
+        range(forwarding.external()),
+        forwarding.internal_ip_address,
+        range(forwarding.internal()),
+    )
 }
 
 /// A rule in one line, for instance `ingress IPv4 tcp 22 from 10.0.0.0/8`.
