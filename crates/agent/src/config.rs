@@ -39,6 +39,8 @@ pub struct HostConfig {
     /// Underlay address that other hosts send to; if absent, the address this host reaches the
     /// cluster from.
     pub tunnel_ip: Option<IpAddr>,
+    /// Availability zone, as Neutron shows it of the host's agent.
+    pub availability_zone: Option<String>,
     /// UDP port by which agents tell each other where stations are; the same on all hosts.
     pub peer_port: u16,
 }
@@ -81,6 +83,7 @@ impl Default for HostConfig {
             name: None,
             state_dir: "/var/lib/midonet".into(),
             tunnel_ip: None,
+            availability_zone: None,
             peer_port: 8183,
         }
     }

@@ -40,6 +40,8 @@ pub struct Identity {
     pub name: String,
     /// Underlay address that other hosts send to.
     pub tunnel: IpAddr,
+    /// Its availability zone; empty if it is in none.
+    pub zone: String,
     /// The deployment's secret.
     pub secret: String,
 }
@@ -274,6 +276,7 @@ fn hello<M: Maps>(identity: &Identity, shared: &Shared<M>) -> Hello {
         host: identity.host,
         name: identity.name.clone(),
         tunnel: identity.tunnel,
+        zone: identity.zone.clone(),
         secret: identity.secret.clone(),
         instance: world.instance(),
         have,

@@ -163,6 +163,7 @@ async fn start(
         host,
         name,
         tunnel,
+        zone: config.host.availability_zone.clone().unwrap_or_default(),
         secret,
     };
     let addresses = config.cluster.address.clone();

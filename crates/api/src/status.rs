@@ -53,6 +53,12 @@ pub struct HostStatus {
     pub since_seconds: Option<u64>,
     /// Underlay address that other hosts send to.
     pub tunnel: IpAddr,
+    /// Its availability zone; empty if it is in none.
+    #[serde(default)]
+    pub zone: String,
+    /// An operator wants no traffic by its uplinks.
+    #[serde(default)]
+    pub draining: bool,
     /// Revision that the agent has applied.
     pub revision: u64,
     /// Revisions sent to the agent that it has not said it applied.

@@ -58,7 +58,7 @@ fn sync_listen() -> SocketAddr {
 }
 
 fn down_after() -> u64 {
-    5
+    3
 }
 
 impl SyncConfig {

@@ -25,6 +25,12 @@ pub struct HostRecord {
     pub reported: IpAddr,
     /// Underlay address as an operator says.
     pub overridden: Option<IpAddr>,
+    /// Availability zone as its agent says; empty if it says none.
+    #[serde(default)]
+    pub zone: String,
+    /// An operator wants no traffic by its uplinks.
+    #[serde(default)]
+    pub draining: bool,
 }
 
 impl HostRecord {
@@ -38,6 +44,7 @@ impl HostRecord {
             id: self.id,
             name: self.name.clone(),
             tunnel: self.tunnel(),
+            draining: self.draining,
         })
     }
 }

@@ -37,6 +37,8 @@ pub enum Work {
         name: String,
         /// Underlay address.
         tunnel: IpAddr,
+        /// Availability zone.
+        zone: String,
     },
     /// An operator says, or says no longer, at which address a host is reached.
     Override {
@@ -44,6 +46,13 @@ pub enum Work {
         id: HostId,
         /// The address.
         tunnel: Option<IpAddr>,
+    },
+    /// An operator takes traffic off a host's uplinks, or lets it back.
+    Drain {
+        /// The host.
+        id: HostId,
+        /// Whether it is taken off.
+        draining: bool,
     },
     /// An operator drops a host.
     DeleteHost(HostId),
@@ -157,41 +166,56 @@ impl Desk {
         let held = self.read();
         match work {
             Work::Neutron(requests) => neutron(requests, &held),
-            Work::Register { id, name, tunnel } => self.register(*id, name, *tunnel, &held),
+            Work::Register {
+                id,
+                name,
+                tunnel,
+                zone,
+            } => {
+                let record = HostRecord {
+                    id: *id,
+                    name: name.clone(),
+                    reported: *tunnel,
+                    overridden: None,
+                    zone: zone.clone(),
+                    draining: false,
+                };
+                self.register(record, &held)
+            }
             Work::Override { id, tunnel } => {
                 let mut record = held.hosts.get(id).cloned().ok_or(WriteError::NoHost(*id))?;
                 record.overridden = *tunnel;
                 Ok(vec![Step::PutHost(record)])
+            }
+            Work::Drain { id, draining } => {
+                let mut record = held.hosts.get(id).cloned().ok_or(WriteError::NoHost(*id))?;
+                let changes = record.draining != *draining;
+                record.draining = *draining;
+                Ok(Vec::from_iter(changes.then_some(Step::PutHost(record))))
             }
             Work::DeleteHost(id) => self.delete_host(*id, &held),
         }
     }
 
     /// A host that comes back with a new identity takes its name from the old one, which is gone.
-    fn register(
-        &self,
-        id: HostId,
-        name: &str,
-        tunnel: IpAddr,
-        held: &Held,
-    ) -> Result<Vec<Step>, WriteError> {
+    /// What an operator has said of it stays.
+    fn register(&self, agent: HostRecord, held: &Held) -> Result<Vec<Step>, WriteError> {
+        let (id, name) = (agent.id, &agent.name);
         let mut steps = Vec::new();
         if let Some(other) = held.host_named(name).filter(|host| host.id != id) {
             if self.agents.is_connected(other.id) {
                 return Err(WriteError::NameTaken {
-                    name: name.to_owned(),
+                    name: name.clone(),
                     other: other.id,
                 });
             }
             steps.push(Step::DeleteHost(other.id));
         }
         let old = held.hosts.get(&id);
-        let overridden = old.and_then(|record| record.overridden);
         let record = HostRecord {
-            id,
-            name: name.to_owned(),
-            reported: tunnel,
-            overridden,
+            overridden: old.and_then(|record| record.overridden),
+            draining: old.is_some_and(|record| record.draining),
+            ..agent
         };
         if old != Some(&record) {
             steps.push(Step::PutHost(record));

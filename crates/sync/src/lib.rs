@@ -26,4 +26,4 @@ pub const PROTOCOL: u32 = 1;
 pub const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// Time without any frame after which the other side is taken for dead.
-pub const SILENCE: Duration = Duration::from_secs(10);
+pub const SILENCE: Duration = Duration::from_secs(6);

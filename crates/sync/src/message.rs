@@ -31,6 +31,9 @@ pub struct Hello {
     pub name: String,
     /// Underlay address that other hosts send to.
     pub tunnel: IpAddr,
+    /// Availability zone of the host; empty if it is in none.
+    #[serde(default)]
+    pub zone: String,
     /// The secret of this deployment.
     pub secret: String,
     /// Cluster instance that the revisions of `have` belong to. Another instance counts in other
@@ -49,6 +52,7 @@ impl fmt::Debug for Hello {
             .field("host", &self.host)
             .field("name", &self.name)
             .field("tunnel", &self.tunnel)
+            .field("zone", &self.zone)
             .field("instance", &self.instance)
             .field("have", &self.have.len())
             .finish_non_exhaustive()

@@ -13,4 +13,7 @@ pub struct Host {
     pub name: String,
     /// Underlay address that other hosts send to.
     pub tunnel: IpAddr,
+    /// Its uplinks are to be used only where there are no others.
+    #[serde(default)]
+    pub draining: bool,
 }

@@ -41,6 +41,7 @@ class Refused(Exception):
     def __init__(self, status, message):
         super().__init__(f"{status}: {message}")
         self.status = status
+        self.reason = message
 
 
 class Client:
@@ -84,6 +85,20 @@ class Client:
         return self._request(
             "GET", "/neutron/port_statuses", params={"since": since, "wait": wait}, patience=wait
         ).json()
+
+    def hosts(self):
+        """The hosts that have an agent, or had one, and how they are."""
+        return self._request("GET", "/status").json()["hosts"]
+
+    def drain(self, host_id, draining):
+        """Take traffic off the uplinks of a host, or let it back."""
+        headers = {"Content-Type": "application/vnd.org.midonet.Host-v3+json"}
+        body = {"draining": draining}
+        self._request("PUT", f"/hosts/{host_id}", json=body, headers=headers)
+
+    def delete_host(self, host_id):
+        """Drop a host whose agent is gone for good."""
+        self._request("DELETE", f"/hosts/{host_id}")
 
     def _instead(self, method, kind, body, first):
         """Second try by the other method; if that is refused as well, the first answer counts.

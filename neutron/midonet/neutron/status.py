@@ -24,7 +24,7 @@ from neutron_lib.plugins import directory
 from oslo_log import log
 from oslo_utils import uuidutils
 
-from midonet.neutron import client, journal
+from midonet.neutron import agents, client, journal
 from midonet.neutron.common import constants as ours
 from midonet.neutron.db import lease_db
 
@@ -205,9 +205,9 @@ class Worker(threading.Thread):
 
     def run(self):
         """Until the process ends."""
-        follower, failures = Follower(), 0
+        follower, reporter, failures = Follower(), agents.Reporter(), 0
         while True:
-            error = journal.attempt(functools.partial(self._turn, follower))
+            error = journal.attempt(functools.partial(self._turn, follower, reporter))
             if error is None:
                 if failures:
                     journal.worker().cluster_answers()
@@ -218,10 +218,11 @@ class Worker(threading.Thread):
                 time.sleep(journal.delay(failures, journal.AWAY_MIN, journal.AWAY_MAX))
                 failures += 1
 
-    def _turn(self, follower):
+    def _turn(self, follower, reporter):
         """One step if the lease is ours, else a pause."""
         if lease_db.acquire(LEASE, self._owner, LEASE_SECONDS):
             follower.step()
+            reporter.step()
         else:
             follower.restart()
             time.sleep(STANDBY_SECONDS)

@@ -27,6 +27,7 @@ class FakeCluster:
         self.refuse = {}
         self.instance = str(uuid.uuid4())
         self.feed = []
+        self.hosts = []
         self.changed = threading.Condition()
         handler = type("Handler", (_Handler,), {"cluster": self})
         self._server = ThreadingHTTPServer(("127.0.0.1", port), handler)
@@ -86,6 +87,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._login()
         elif self.headers.get("X-Auth-Token") not in self.cluster.tokens:
             self._error(401, "no valid token")
+        elif path == "/status":
+            self._answer(200, {"hosts": self.cluster.hosts})
+        elif path.startswith("/hosts/"):
+            self._host(path.removeprefix("/hosts/"), body)
         elif path == "/neutron/port_statuses":
             self._port_statuses(dict(p.split("=") for p in query.split("&")))
         else:
@@ -115,6 +120,19 @@ class _Handler(BaseHTTPRequestHandler):
             cursor = len(cluster.feed)
         ports = [{"id": i, "status": s} for i, s in news.items()]
         self._answer(200, {"instance": cluster.instance, "cursor": cursor, "ports": ports})
+
+    def _host(self, host_id, body):
+        cluster = self.cluster
+        cluster.requests.append((self.command, "hosts", host_id))
+        if host_id in cluster.refuse:
+            self._error(cluster.refuse[host_id], "is alive: its agent is connected")
+            return
+        for host in list(cluster.hosts):
+            if host["id"] == host_id and self.command == "PUT":
+                host.update(body)
+            elif host["id"] == host_id:
+                cluster.hosts.remove(host)
+        self._answer(204)
 
     def _resource(self, collection, given, body):
         cluster, method = self.cluster, self.command

@@ -99,6 +99,7 @@ impl Bench {
         let identity = Identity {
             host: HostId(Uuid::from_u128(7)),
             name: "h1".into(),
+            zone: String::new(),
             tunnel: [192, 0, 2, 1].into(),
             secret: "s".into(),
         };

@@ -67,6 +67,9 @@ async fn admit(hello: &Hello, app: &App) -> Result<(), String> {
     if !app.config.sync.secret.is(&hello.secret) {
         return Err("the secret is wrong".to_owned());
     }
+    if hello.zone.len() > NAME_MAX {
+        return Err(format!("an availability zone has at most {NAME_MAX} bytes"));
+    }
     if hello.name.is_empty() || hello.name.len() > NAME_MAX {
         return Err(format!("a host name has 1 to {NAME_MAX} bytes"));
     }
@@ -74,6 +77,7 @@ async fn admit(hello: &Hello, app: &App) -> Result<(), String> {
         id: hello.host,
         name: hello.name.clone(),
         tunnel: hello.tunnel,
+        zone: hello.zone.clone(),
     };
     app.writer
         .write(work)

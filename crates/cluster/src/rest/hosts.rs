@@ -2,16 +2,18 @@
 
 use super::{
     Shared,
-    answer::{Failure, accepted, id, json, root},
+    answer::{Failure, accepted, check_content_type, decoded, id, json, root},
 };
 use crate::{app::App, state::HostRecord, writer::Work};
 use ::topology::{HostId, Link};
 use api::{Host, HostPort, media};
 use axum::{
-    extract::{Path, State},
+    body::Bytes,
+    extract::{Path, State, rejection::BytesRejection},
     http::{HeaderMap, StatusCode},
     response::Response,
 };
+use serde::Deserialize;
 
 pub async fn list(State(app): Shared, headers: HeaderMap) -> Result<Response, Failure> {
     let media = accepted(&headers, media::HOSTS)?;
@@ -37,6 +39,28 @@ pub async fn get(
         media,
         &shown(&record, &app, &root(&headers)),
     ))
+}
+
+/// What an operator may say of a host.
+#[derive(Debug, Deserialize)]
+struct Wanted {
+    /// Whether traffic is taken off its uplinks.
+    draining: bool,
+}
+
+/// Takes traffic off the uplinks of a host, or lets it back.
+pub async fn put(
+    State(app): Shared,
+    Path(host): Path<String>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Result<StatusCode, Failure> {
+    check_content_type(&headers, &[media::HOST])?;
+    let id = HostId(id(&host)?);
+    let Wanted { draining } = decoded(body)?;
+    app.writer.write(Work::Drain { id, draining }).await?;
+    tracing::info!(host = %id, draining, "set by an operator");
+    Ok(StatusCode::NO_CONTENT)
 }
 
 /// A host that is gone for good can be dropped: its agent must be away and no port bound to it.

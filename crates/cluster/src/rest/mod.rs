@@ -68,7 +68,10 @@ fn routes(app: Arc<App>) -> Router {
             put(router_interface::remove),
         )
         .route("/hosts", get(hosts::list))
-        .route("/hosts/{id}", get(hosts::get).delete(hosts::delete))
+        .route(
+            "/hosts/{id}",
+            get(hosts::get).put(hosts::put).delete(hosts::delete),
+        )
         .route("/hosts/{id}/ports", get(hosts::ports))
         .route("/tunnel_zones", get(tunnel_zones::list))
         .route("/tunnel_zones/{zone}", get(tunnel_zones::get))

@@ -60,6 +60,8 @@ fn host(record: &HostRecord, app: &App, ports: &Ports<'_>) -> HostStatus {
         alive: agent.as_ref().is_some_and(|a| a.connected),
         since_seconds: agent.as_ref().map(|a| a.since.elapsed().as_secs()),
         tunnel: record.tunnel(),
+        zone: record.zone.clone(),
+        draining: record.draining,
         revision: agent.as_ref().map_or(0, |a| a.applied),
         lag: agent.as_ref().map_or(0, |a| a.lag()),
         ports_up,

@@ -29,6 +29,7 @@ pub fn hello(n: u128) -> Hello {
         host: HostId(Uuid::from_u128(n)),
         name: format!("h{n}"),
         tunnel: format!("192.0.2.{n}").parse().unwrap(),
+        zone: "north".to_owned(),
         secret: crate::server::SECRET.to_owned(),
         instance: None,
         have: Vec::new(),

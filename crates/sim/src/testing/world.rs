@@ -48,6 +48,7 @@ impl World {
                 id,
                 name: format!("host{n}"),
                 tunnel,
+                draining: false,
             }));
         }
         world

@@ -21,6 +21,7 @@ fn from_agent() -> impl Strategy<Value = FromAgent> {
                 secret: name.clone(),
                 name,
                 tunnel,
+                zone: "north".into(),
                 instance: revision.map(|_| Uuid::from_u128(id)),
                 have: revision
                     .map(|r| (ObjectId::Bridge(BridgeId(Uuid::nil())), r))
@@ -122,6 +123,7 @@ fn the_secret_is_not_shown() {
         host: HostId(Uuid::nil()),
         name: "h1".into(),
         tunnel: [192, 0, 2, 1].into(),
+        zone: String::new(),
         secret: "open sesame".into(),
         instance: None,
         have: Vec::new(),

@@ -138,6 +138,7 @@ fn object() -> impl Strategy<Value = Object> {
             id: HostId(id),
             name: format!("host {id}"),
             tunnel,
+            draining: false,
         })
     };
     let addresses = (id(), nets()).prop_map(|(id, nets)| {

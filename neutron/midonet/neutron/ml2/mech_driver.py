@@ -18,7 +18,7 @@ from neutron_lib.plugins.ml2 import api
 from oslo_log import log
 from sqlalchemy import orm
 
-from midonet.neutron import journal, status
+from midonet.neutron import agents, journal, status
 from midonet.neutron.common import config, exceptions
 from midonet.neutron.common import constants as ours
 from midonet.neutron.ml2 import address_groups, sg_callbacks
@@ -65,6 +65,7 @@ class MidonetMechanismDriver(api.MechanismDriver):
         self._security_groups = sg_callbacks.SecurityGroupCallbacks()
         self._qos = qos_driver.MidonetQosDriver()
         self._trunks = trunk_driver.MidonetTrunkDriver()
+        self._agents = agents.AgentCallbacks()
         address_groups.listen()
         registry.subscribe(self._start, resources.PROCESS, events.AFTER_INIT)
 
