@@ -23,6 +23,24 @@ pub fn source_for(remote: SocketAddr) -> io::Result<IpAddr> {
     Ok(socket.local_addr()?.ip())
 }
 
+/// Keeps the host itself off IPv6 on an interface of this thread's namespace (addresses it makes
+/// itself, router solicitations), or makes the interface what a new one would be. A host without
+/// IPv6 is fine.
+pub fn keep_off_ipv6(interface: &str, off: bool) -> io::Result<()> {
+    let conf = std::path::Path::new("/proc/sys/net/ipv6/conf");
+    let set = || {
+        let value = match off {
+            true => "1".to_owned(),
+            false => std::fs::read_to_string(conf.join("default/disable_ipv6"))?,
+        };
+        std::fs::write(conf.join(interface).join("disable_ipv6"), value.trim())
+    };
+    match set() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,7 @@ pub mod tc;
 
 pub use bpffs::mount_bpffs;
 pub use clock::{day_ns, monotonic_ns};
-pub use host::{host_name, source_for};
+pub use host::{host_name, keep_off_ipv6, source_for};
 pub use link::{Link, LinkEvent};
 pub use namespace::Namespace;
 pub use netlink::{LinkError, LinkEvents, Netlink};

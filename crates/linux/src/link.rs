@@ -18,6 +18,14 @@ pub struct Link {
     pub mtu: u32,
     /// Whether it is administratively up.
     pub up: bool,
+    /// Whether it is up and can carry frames: the cable is in, the other end is there.
+    pub carrier: bool,
+    /// Whether it takes frames for any MAC.
+    pub promiscuous: bool,
+    /// The interface that its frames go out by, if it is only a part of that one: a VLAN of it, say.
+    pub parent: Option<u32>,
+    /// The bridge or bond that it is a member of.
+    pub master: Option<u32>,
 }
 
 /// What happened to the interfaces of a namespace.
@@ -34,13 +42,18 @@ pub enum LinkEvent {
 impl Link {
     /// Reads a kernel message; `None` if it has no name.
     pub(crate) fn of(message: &LinkMessage) -> Option<Self> {
+        let flags = message.header.flags;
         let mut link = Link {
             index: message.header.index,
             name: String::new(),
             kind: String::new(),
             mac: None,
             mtu: 0,
-            up: message.header.flags.contains(LinkFlags::Up),
+            up: flags.contains(LinkFlags::Up),
+            carrier: flags.contains(LinkFlags::LowerUp),
+            promiscuous: flags.contains(LinkFlags::Promisc),
+            parent: None,
+            master: None,
         };
         for attribute in &message.attributes {
             match attribute {
@@ -50,8 +63,14 @@ impl Link {
                     link.mac = bytes.as_slice().try_into().ok().map(Mac)
                 }
                 LinkAttribute::LinkInfo(infos) => link.kind = kind(infos),
+                LinkAttribute::Link(index) => link.parent = Some(*index),
+                LinkAttribute::Controller(index) => link.master = Some(*index),
                 _ => {}
             }
+        }
+        // of these it names the other end, or what datagrams leave by
+        if !matches!(link.kind.as_str(), "vlan" | "macvlan" | "macvtap" | "ipvlan") {
+            link.parent = None;
         }
         (!link.name.is_empty()).then_some(link)
     }

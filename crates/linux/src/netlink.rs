@@ -112,6 +112,17 @@ impl Netlink {
         self.set(&format!("set link {index} up"), message).await
     }
 
+    /// Sets a link up or leaves it as it is, and lets it take frames for any MAC or no longer.
+    pub async fn set_promiscuous(&self, index: u32, promiscuous: bool) -> Result<(), LinkError> {
+        let message = LinkUnspec::new_with_index(index);
+        let message = match promiscuous {
+            true => message.promiscuous(true).up().build(),
+            false => message.promiscuous(false).build(),
+        };
+        let what = format!("set promiscuous mode of link {index} to {promiscuous}");
+        self.set(&what, message).await
+    }
+
     /// Sets a link's MTU.
     pub async fn set_mtu(&self, index: u32, mtu: u32) -> Result<(), LinkError> {
         let message = LinkUnspec::new_with_index(index).mtu(mtu).build();

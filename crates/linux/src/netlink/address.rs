@@ -1,9 +1,11 @@
-//! Addresses and routes of a link, for namespaces of our own.
+//! Addresses and routes of links.
 
 use super::{LinkError, Netlink, refused};
 use crate::Namespace;
-use rtnetlink::{LinkUnspec, RouteMessageBuilder};
+use futures_util::StreamExt;
+use rtnetlink::{LinkUnspec, RouteMessageBuilder, packet_route::route::RouteAttribute};
 use std::{
+    io,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     os::fd::{AsFd, AsRawFd},
 };
@@ -49,6 +51,43 @@ impl Netlink {
         request.execute().await.map_err(|e| refused(&what, e))
     }
 
+    /// The link that packets to this address leave by: what the routing table says. `None` if there
+    /// is no route.
+    pub async fn route_to(&self, remote: IpAddr) -> Result<Option<u32>, LinkError> {
+        let message = match remote {
+            IpAddr::V4(ip) => RouteMessageBuilder::<Ipv4Addr>::new()
+                .destination_prefix(ip, 32)
+                .build(),
+            IpAddr::V6(ip) => RouteMessageBuilder::<Ipv6Addr>::new()
+                .destination_prefix(ip, 128)
+                .build(),
+        };
+        let mut routes = Box::pin(self.0.route().get(message).execute());
+        let route = match routes.next().await {
+            None => return Ok(None),
+            Some(Ok(route)) => route,
+            Some(Err(error)) => match refused(&format!("look up the route to {remote}"), error) {
+                LinkError::Refused { error, .. } if no_route(&error) => return Ok(None),
+                error => return Err(error),
+            },
+        };
+        Ok(route.attributes.iter().find_map(|a| match a {
+            RouteAttribute::Oif(index) => Some(*index),
+            _ => None,
+        }))
+    }
+
+    /// The link that has this address of the host's.
+    pub async fn link_with(&self, address: IpAddr) -> Result<Option<u32>, LinkError> {
+        let mut found = Box::pin(self.0.address().get().set_address_filter(address).execute());
+        let what = format!("look up the link with {address}");
+        match found.next().await {
+            None => Ok(None),
+            Some(Ok(message)) => Ok(Some(message.header.index)),
+            Some(Err(error)) => Err(refused(&what, error)),
+        }
+    }
+
     /// Sends everything of the gateway's family to it, which is taken to be at the link whatever
     /// addresses the link has.
     pub async fn add_default_route(&self, index: u32, gateway: IpAddr) -> Result<(), LinkError> {
@@ -69,3 +108,10 @@ impl Netlink {
         request.execute().await.map_err(|e| refused(&what, e))
     }
 }
+
+fn no_route(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENETUNREACH | libc::EHOSTUNREACH))
+}
+
+#[cfg(test)]
+mod tests;
