@@ -2,14 +2,21 @@
 //! which of them are ports.
 
 use crate::{
-    bindings,
+    bindings::{self, Wanted},
+    down::{self, Refused},
     plug::{Attach, Plugged, Plugger, ports_up},
     shared::Shared,
+    uplinks::{Uplinks, Ways},
 };
 use datapath::{Maps, MapsError};
 use linux::{Link, LinkError, LinkEvent, LinkEvents, Netlink};
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
-use tokio::time::sleep;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
+use tokio::{sync::watch, time::sleep};
+use topology::{PortId, Snapshot};
 
 /// Time after which a tap that refused is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -32,6 +39,7 @@ pub enum BinderError {
 pub struct Binder<A, M> {
     shared: Arc<Shared<M>>,
     plugger: Plugger<A, M>,
+    uplinks: Uplinks,
     netlink: Netlink,
     events: LinkEvents,
     links: BTreeMap<u32, Link>,
@@ -44,16 +52,20 @@ impl<A: Attach, M: Maps> Binder<A, M> {
         plugger: Plugger<A, M>,
         netlink: Netlink,
         events: LinkEvents,
+        ways: Ways,
     ) -> Result<Self, BinderError> {
         let links = BTreeMap::new();
         let mut binder = Self {
             shared,
             plugger,
+            uplinks: Uplinks::new(netlink.clone(), ways),
             netlink,
             events,
             links,
         };
         binder.list().await?;
+        let left = binder.plugger.left();
+        binder.uplinks.take_over(left, &binder.links);
         binder.settle().await?;
         Ok(binder)
     }
@@ -105,8 +117,8 @@ impl<A: Attach, M: Maps> Binder<A, M> {
         Ok(())
     }
 
-    /// Brings taps, their MTUs and the ports' states to what they should be. Without a topology
-    /// everything stays as an earlier process left it. False if a tap refused.
+    /// Brings taps, uplinks, their MTUs and the ports' states to what they should be. Without a
+    /// topology everything stays as an earlier process left it. False if an interface refused.
     async fn settle(&mut self) -> Result<bool, BinderError> {
         let (snapshot, host) = {
             let world = self.shared.world();
@@ -115,36 +127,86 @@ impl<A: Attach, M: Maps> Binder<A, M> {
             }
             (world.snapshot().clone(), world.host().to_owned())
         };
-        let wanted = bindings::wanted(&snapshot, &host, &self.shared.bindings(), &self.links);
-        let settled = self.plugger.reconcile(&wanted)?;
-        self.set_mtus(&wanted).await;
+        let bindings = self.shared.bindings();
+        let asked = bindings::uplinks(&snapshot, &host, &bindings, &self.links);
+        let needed = self.uplinks.needed(&asked, &snapshot, &self.links).await;
+        let Wanted { mut plugs, refused } =
+            bindings::wanted(&snapshot, &host, &bindings, &self.links, &needed);
+        let mut refused: Refused = refused
+            .into_iter()
+            .map(|(port, refusal)| (port, refusal.to_string()))
+            .collect();
+        refused.extend(self.take_uplinks(&mut plugs).await);
+        refused.extend(self.plugger.reconcile(&plugs)?);
+        let uplinks = plugs.iter().filter(|(_, plugged)| plugged.uplink);
+        let uplinks = uplinks.map(|(number, plugged)| plugged.tap(*number));
+        let uplinks = uplinks.collect();
+        self.uplinks.give_back(&uplinks, &self.links).await;
+        self.set_mtus(&plugs).await;
         self.shared.links.send_replace(self.links.clone());
-        let up = ports_up(&snapshot, &host, self.shared.world().taps(), &self.links);
-        self.shared.up.send_if_modified(|held| {
-            for port in held.symmetric_difference(&up) {
-                tracing::info!(%port, up = up.contains(port), "port state");
-            }
-            let changed = *held != up;
-            *held = up;
-            changed
-        });
+        let settled = refused.is_empty();
+        self.report(refused, &snapshot, &host);
         Ok(settled)
     }
 
-    /// Nova does not set the MTU of a tap for `vif_type` midonet; a VM that sends larger frames than
-    /// its network takes would lose them.
-    async fn set_mtus(&mut self, wanted: &BTreeMap<u32, Plugged>) {
-        for (ifindex, plugged) in wanted {
-            let Some(link) = self.links.get_mut(ifindex) else {
+    /// Takes the interfaces of uplinks from the host; what refuses is not plugged.
+    async fn take_uplinks(&mut self, plugs: &mut BTreeMap<u32, Plugged>) -> Refused {
+        let mut failed = BTreeMap::new();
+        for (number, plugged) in plugs.iter().filter(|(_, plugged)| plugged.uplink) {
+            let Some(link) = self.links.get(&plugged.tap(*number)) else {
                 continue;
             };
-            if link.mtu == plugged.mtu {
+            if let Err(error) = self.uplinks.take(link).await {
+                tracing::warn!(port = %plugged.port, interface = plugged.name, %error, "not taken");
+                failed.insert(*number, (plugged.port, error.to_string()));
+            }
+        }
+        plugs.retain(|number, _| !failed.contains_key(number));
+        failed.into_values().collect()
+    }
+
+    /// Tells which ports are up, and why the others are not.
+    fn report(&self, refused: Refused, snapshot: &Snapshot, host: &str) {
+        let shared = &self.shared;
+        replace(&shared.refused, refused);
+        let up = ports_up(snapshot, host, shared.world().taps(), &self.links);
+        for port in shared.up.borrow().symmetric_difference(&up) {
+            tracing::info!(%port, up = up.contains(port), "port state");
+        }
+        replace::<BTreeSet<PortId>>(&shared.up, up);
+        let down = down::reasons(shared, snapshot, &shared.bindings(), &self.links);
+        replace(&shared.down, down);
+    }
+
+    /// Nova does not set the MTU of a tap for `vif_type` midonet; a VM that sends larger frames than
+    /// its network takes would lose them. An interface with VLANs takes what the largest does.
+    async fn set_mtus(&mut self, wanted: &BTreeMap<u32, Plugged>) {
+        for (number, plugged) in wanted {
+            let of_vlan = plugged.uplink && plugged.vlan.is_some();
+            let number = if of_vlan {
+                plugged.tap(*number)
+            } else {
+                *number
+            };
+            let Some(link) = self.links.get_mut(&number) else {
+                continue;
+            };
+            if link.mtu == plugged.mtu || of_vlan && link.mtu > plugged.mtu {
                 continue;
             }
-            match self.netlink.set_mtu(*ifindex, plugged.mtu).await {
+            match self.netlink.set_mtu(number, plugged.mtu).await {
                 Ok(()) => link.mtu = plugged.mtu,
                 Err(error) => tracing::warn!(interface = plugged.name, %error, "MTU not set"),
             }
         }
     }
+}
+
+/// Tells those who watch if there is something new.
+fn replace<T: PartialEq>(held: &watch::Sender<T>, new: T) {
+    held.send_if_modified(|held| {
+        let changed = *held != new;
+        *held = new;
+        changed
+    });
 }

@@ -2,7 +2,8 @@
 //!
 //! A port is this host's when Neutron bound it here or `mm-ctl` said so. Its interface is the one
 //! that `mm-ctl` named, else the one in its binding profile, else the tap that Nova names after it.
-//! A sub-port of a trunk is a VLAN of its parent's interface.
+//! A sub-port of a trunk is a VLAN of its parent's interface. An uplink is an interface of the host, or
+//! a VLAN of one.
 
 use crate::{
     plug::{Plugged, Vlan},
@@ -14,14 +15,14 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fmt,
 };
-use topology::{Link as PortLink, Port, Snapshot, TunnelKey};
+use topology::{Link as PortLink, Port, PortId, Snapshot, TunnelKey};
 
 /// Where on this host a port is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Interface {
     /// Name of the interface.
     pub name: String,
-    /// The VLAN on it, if the port is a sub-port.
+    /// The VLAN on it, if the interface is not all the port's.
     pub vlan: Option<u16>,
 }
 
@@ -32,7 +33,35 @@ impl fmt::Display for Interface {
     }
 }
 
-/// What should be attached: taps by ifindex, and after them sub-ports by their numbers.
+/// What should be attached, and what must not be although it was asked for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Wanted {
+    /// Taps by ifindex, and after them ports that are VLANs by their numbers.
+    pub plugs: BTreeMap<u32, Plugged>,
+    /// Ports that do not get the interface they name, and why.
+    pub refused: BTreeMap<PortId, Refusal>,
+}
+
+/// Why a port does not get the interface it names.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// Another one has it.
+    #[error("{interface} is port {by}'s")]
+    Taken {
+        /// The interface, with the VLAN.
+        interface: Interface,
+        /// Who has it.
+        by: PortId,
+    },
+    /// The host would be cut off.
+    #[error("interface {name} carries the underlay, or the way to the cluster or to another host")]
+    Needed {
+        /// Its name.
+        name: String,
+    },
+}
+
+/// What should be attached. Interfaces that are `needed` are no uplinks.
 ///
 /// When two ports claim one interface, or one VLAN of it, the lower id gets it: somebody made a
 /// mistake, and which one wins must not change from one moment to the next.
@@ -41,9 +70,10 @@ pub fn wanted(
     host: &str,
     explicit: &Bindings,
     links: &BTreeMap<u32, Link>,
-) -> BTreeMap<u32, Plugged> {
+    needed: &BTreeSet<u32>,
+) -> Wanted {
     let by_name: BTreeMap<&str, u32> = links.values().map(|l| (l.name.as_str(), l.index)).collect();
-    let (mut wanted, mut taken) = (BTreeMap::new(), BTreeSet::new());
+    let (mut wanted, mut taken) = (Wanted::default(), BTreeMap::new());
     for port in snapshot.ports() {
         let Some(interface) = interface(snapshot, port, host, explicit) else {
             continue;
@@ -54,10 +84,18 @@ pub fn wanted(
         let Some(bridge) = port.bridge.and_then(|id| snapshot.bridge(id)) else {
             continue;
         };
-        if !taken.insert((tap, interface.vlan)) {
+        if port.outside && needed.contains(&tap) {
+            let name = interface.name;
+            wanted.refused.insert(port.id, Refusal::Needed { name });
             continue;
         }
-        let number = interface.vlan.map_or(tap, |_| subport_number(port.key));
+        let by = *taken.entry((tap, interface.vlan)).or_insert(port.id);
+        if by != port.id {
+            let refusal = Refusal::Taken { interface, by };
+            wanted.refused.insert(port.id, refusal);
+            continue;
+        }
+        let number = interface.vlan.map_or(tap, |_| virtual_number(port.key));
         let plugged = Plugged {
             port: port.id,
             name: interface.to_string(),
@@ -65,15 +103,30 @@ pub fn wanted(
             key: port.key,
             flood_key: bridge.flood_key,
             mtu: u32::from(bridge.mtu),
+            uplink: port.outside,
         };
-        wanted.insert(number, plugged);
+        wanted.plugs.insert(number, plugged);
     }
     wanted
 }
 
-/// What the kernel program calls a sub-port. Its tunnel key is as lasting as the port, and no other
-/// port's.
-fn subport_number(key: TunnelKey) -> u32 {
+/// The interfaces that are here and that uplinks of this host name.
+pub fn uplinks(
+    snapshot: &Snapshot,
+    host: &str,
+    explicit: &Bindings,
+    links: &BTreeMap<u32, Link>,
+) -> BTreeSet<u32> {
+    let ports = snapshot.ports().filter(|port| port.outside);
+    let interfaces = ports.filter_map(|port| interface(snapshot, port, host, explicit));
+    let names: BTreeSet<String> = interfaces.map(|i| i.name).collect();
+    let named = links.values().filter(|link| names.contains(&link.name));
+    named.map(|link| link.index).collect()
+}
+
+/// What the kernel program calls a port without an interface of its own: a VLAN of one, or a port of
+/// a router. The tunnel key is as lasting as the port, and no other port's.
+pub fn virtual_number(key: TunnelKey) -> u32 {
     PORT_VIRTUAL | key
 }
 
@@ -89,7 +142,7 @@ pub fn interface(
     let Some(trunk) = trunk.filter(|_| !explicit.contains_key(&port.id)) else {
         return Some(Interface {
             name: own,
-            vlan: None,
+            vlan: port.vlan(),
         });
     };
     let parent = snapshot.port(trunk.parent);
@@ -124,8 +177,9 @@ mod tests {
 
     fn names(snapshot: &Snapshot, explicit: &Bindings, links: &[Link]) -> Vec<(u32, String)> {
         let links = links.iter().map(|l| (l.index, l.clone())).collect();
-        let wanted = wanted(snapshot, "h1", explicit, &links);
+        let wanted = wanted(snapshot, "h1", explicit, &links, &BTreeSet::new());
         wanted
+            .plugs
             .into_iter()
             .map(|(ifindex, p)| (ifindex, p.port.to_string()))
             .collect()
@@ -196,19 +250,68 @@ mod tests {
         let tap = link(5, &parent.tap_name());
         let links = BTreeMap::from([(5, tap)]);
         let none = Bindings::new();
-        let first = wanted(&objects(&rival), "h1", &none, &links);
+        let wanted = |snapshot: &Snapshot, explicit| {
+            super::wanted(snapshot, "h1", explicit, &links, &BTreeSet::new())
+        };
+        let Wanted {
+            plugs: first,
+            refused,
+        } = wanted(&objects(&rival), &none);
         assert_eq!(
             first.keys().copied().collect::<Vec<_>>(),
-            [5, subport_number(sub.key)]
+            [5, virtual_number(sub.key)]
         );
-        let plugged = &first[&(subport_number(sub.key))];
+        let plugged = &first[&(virtual_number(sub.key))];
         assert_eq!(plugged.vlan, Some(Vlan { tap: 5, id: 100 }));
         assert_eq!(plugged.name, format!("{}.100", parent.tap_name()));
 
+        let why = format!("{}.100 is port {}'s", parent.tap_name(), sub.id);
+        assert_eq!(refused[&rival.id].to_string(), why);
+
         rival.link = trunk(101);
-        assert_eq!(wanted(&objects(&rival), "h1", &none, &links).len(), 3);
+        assert_eq!(wanted(&objects(&rival), &none).plugs.len(), 3);
         let moved = Bindings::from([(parent.id, "eth7".to_owned())]);
-        assert!(wanted(&objects(&rival), "h1", &moved, &links).is_empty());
+        assert!(wanted(&objects(&rival), &moved).plugs.is_empty());
+    }
+
+    #[test]
+    fn an_uplink_is_an_interface_of_the_host_or_a_vlan_of_one() {
+        let uplink = |number, vlan| Port {
+            outside: true,
+            link: PortLink::Host {
+                host: "h1".into(),
+                interface: Some("eth1".into()),
+                trunk: None,
+                vlan,
+            },
+            ..port(number, "h1")
+        };
+        let (all, tagged, twice) = (uplink(1, None), uplink(2, Some(7)), uplink(3, Some(7)));
+        let ports = [all.clone(), tagged.clone(), twice.clone()].map(Object::Port);
+        let snapshot = Snapshot::of([Object::Bridge(bridge())].into_iter().chain(ports));
+        let links = BTreeMap::from([(4, link(4, "eth1"))]);
+        let wanted = |needed: &[u32]| {
+            let needed = needed.iter().copied().collect();
+            super::wanted(&snapshot, "h1", &Bindings::new(), &links, &needed)
+        };
+        let free = wanted(&[]);
+        let plugs: Vec<_> = free
+            .plugs
+            .iter()
+            .map(|(n, p)| (*n, p.port, p.vlan))
+            .collect();
+        let vlan = Vlan { tap: 4, id: 7 };
+        let number = virtual_number(tagged.key);
+        assert_eq!(plugs, [(4, all.id, None), (number, tagged.id, Some(vlan))]);
+        let refused = &free.refused[&twice.id];
+        assert_eq!(
+            refused.to_string(),
+            format!("eth1.7 is port {}'s", tagged.id)
+        );
+
+        let cut_off = wanted(&[4]);
+        assert!(cut_off.plugs.is_empty());
+        assert_eq!(cut_off.refused.len(), 3);
     }
 
     #[test]

@@ -49,5 +49,9 @@ pub fn link(index: u32, name: &str) -> Link {
         mac: None,
         mtu: 1500,
         up: true,
+        carrier: true,
+        promiscuous: false,
+        parent: None,
+        master: None,
     }
 }

@@ -6,6 +6,7 @@
 //! | `follower` | the topology from the cluster, the state of ports to it |
 //! | `world` | what is known, under one lock, and how a frame is judged by it |
 //! | `binder`, `bindings`, `plug` | which interface is which port; attaching it |
+//! | `uplinks`, `down` | interfaces taken from the host; why ports are not up |
 //! | `packet_worker`, `flood` | the upcall thread and its frames to other hosts |
 //! | `learning` | where the stations are that Neutron does not know of |
 //! | `too_big`, `reassembly` | what is split for a smaller MTU, and put together for a router |
@@ -22,6 +23,7 @@ pub mod binder;
 pub mod bindings;
 pub mod config;
 pub mod devices;
+pub mod down;
 pub mod flood;
 pub mod follower;
 pub mod learning;
@@ -36,6 +38,7 @@ pub mod saver;
 pub mod shared;
 pub mod state;
 pub mod too_big;
+pub mod uplinks;
 pub mod world;
 
 #[cfg(test)]

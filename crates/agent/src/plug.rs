@@ -9,14 +9,14 @@ use std::{
 };
 use topology::{PortId, Snapshot, TunnelKey};
 
-/// What is a port: a tap, or a VLAN of the tap of another port.
+/// What is a port: a tap or another interface, or a VLAN of one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plugged {
     /// The port.
     pub port: PortId,
-    /// Name of the tap, with the VLAN of a sub-port after it.
+    /// Name of the interface, with the VLAN after it.
     pub name: String,
-    /// The VLAN of a sub-port.
+    /// The VLAN, if the interface is not all the port's.
     pub vlan: Option<Vlan>,
     /// Tunnel key of the port.
     pub key: TunnelKey,
@@ -24,6 +24,8 @@ pub struct Plugged {
     pub flood_key: TunnelKey,
     /// MTU of its network.
     pub mtu: u32,
+    /// It is an interface of the host that leads to the outside.
+    pub uplink: bool,
 }
 
 /// A VLAN of a tap.
@@ -76,6 +78,8 @@ impl Attach for Taps {
 pub struct Plugger<A, M> {
     device: A,
     shared: Arc<Shared<M>>,
+    /// Interfaces that are no ports themselves, attached for the sake of VLANs of theirs.
+    trunks: BTreeSet<u32>,
     /// What an earlier process left attached and this one has not looked at yet.
     left: BTreeSet<u32>,
 }
@@ -86,48 +90,86 @@ impl<A: Attach, M: Maps> Plugger<A, M> {
         Self {
             device,
             shared,
+            trunks: BTreeSet::new(),
             left: left.into_iter().collect(),
         }
     }
 
-    /// Makes the attached taps those of `wanted`. A tap that refuses is logged and left out; false
-    /// if there is one, so that it can be tried again.
-    pub fn reconcile(&mut self, wanted: &BTreeMap<u32, Plugged>) -> Result<bool, MapsError> {
+    /// What an earlier process left attached and this one has not looked at yet.
+    pub fn left(&self) -> &BTreeSet<u32> {
+        &self.left
+    }
+
+    /// Makes the attached taps those of `wanted`. What refuses is logged, left out and returned with
+    /// the reason, so that it can be tried again.
+    pub fn reconcile(
+        &mut self,
+        wanted: &BTreeMap<u32, Plugged>,
+    ) -> Result<BTreeMap<PortId, String>, MapsError> {
         let current = self.shared.world().taps().clone();
-        let gone = current
-            .keys()
-            .chain(&self.left)
-            .filter(|tap| !wanted.contains_key(tap));
+        let taps = wanted.iter().map(|(number, plugged)| plugged.tap(*number));
+        let trunks: BTreeSet<u32> = taps.filter(|tap| !wanted.contains_key(tap)).collect();
+        let gone = current.keys().chain(&self.left).chain(&self.trunks);
+        let gone = gone.filter(|tap| !wanted.contains_key(tap) && !trunks.contains(tap));
         for ifindex in gone.copied().collect::<BTreeSet<_>>() {
             self.detach(ifindex, current.get(&ifindex))?;
         }
         self.left.clear();
+        self.trunks.retain(|trunk| trunks.contains(trunk));
+        for trunk in trunks {
+            self.attach_trunk(trunk, current.get(&trunk))?;
+        }
+        let mut failed = BTreeMap::new();
         for (number, plugged) in wanted {
             let before = current.get(number);
             if before != Some(plugged) {
                 let again = before.is_some_and(|before| before.vlan == plugged.vlan);
-                self.attach(*number, plugged, again)?;
+                if let Err(error) = self.attach(*number, plugged, again)? {
+                    failed.insert(plugged.port, error.to_string());
+                }
             }
         }
         let mut world = self.shared.world();
         let keys = world.taps().values().map(|tap| tap.flood_key).collect();
         world.set_flood_keys(&keys)?;
-        Ok(world.taps().len() == wanted.len())
+        Ok(failed)
     }
 
     /// The world knows the port before its first frame comes up.
-    fn attach(&mut self, tap: u32, plugged: &Plugged, again: bool) -> Result<(), MapsError> {
+    fn attach(
+        &mut self,
+        tap: u32,
+        plugged: &Plugged,
+        again: bool,
+    ) -> Result<Result<(), AttachError>, MapsError> {
         self.shared.world().plugged(tap, plugged.clone())?;
         if again {
-            return Ok(());
+            return Ok(Ok(()));
         }
-        match self.device.attach(tap, plugged.vlan) {
+        let attached = self.device.attach(tap, plugged.vlan);
+        self.trunks.remove(&tap);
+        match &attached {
             Ok(()) => tracing::info!(port = %plugged.port, interface = plugged.name, "attached"),
             Err(error) => {
                 let port = plugged.port;
                 tracing::error!(%port, interface = plugged.name, %error, "tap not attached");
                 self.shared.world().unplugged(tap)?;
             }
+        }
+        Ok(attached)
+    }
+
+    /// An interface of which only VLANs are ports. Its ports say so if it cannot be attached.
+    fn attach_trunk(&mut self, tap: u32, before: Option<&Plugged>) -> Result<(), MapsError> {
+        if let Some(before) = before {
+            tracing::info!(port = %before.port, interface = before.name, "detached");
+            self.shared.world().unplugged(tap)?;
+        } else if self.trunks.contains(&tap) {
+            return Ok(());
+        }
+        match self.device.attach(tap, None) {
+            Ok(()) => drop(self.trunks.insert(tap)),
+            Err(error) => tracing::error!(ifindex = tap, %error, "interface not attached"),
         }
         Ok(())
     }
@@ -143,7 +185,8 @@ impl<A: Attach, M: Maps> Plugger<A, M> {
     }
 }
 
-/// The ports whose frames can pass: attached, theirs to be here, and up on both sides.
+/// The ports whose frames can pass: attached, theirs to be here, and up on both sides. At an uplink
+/// there is also somebody at the other end.
 pub fn ports_up(
     snapshot: &Snapshot,
     host: &str,
@@ -151,9 +194,8 @@ pub fn ports_up(
     links: &BTreeMap<u32, Link>,
 ) -> BTreeSet<PortId> {
     let up = taps.iter().filter(|(number, plugged)| {
-        links
-            .get(&plugged.tap(**number))
-            .is_some_and(|link| link.up)
+        let link = links.get(&plugged.tap(**number));
+        link.is_some_and(|link| link.up && (link.carrier || !plugged.uplink))
     });
     let ports = up.filter_map(|(_, plugged)| snapshot.port(plugged.port));
     ports

@@ -17,6 +17,7 @@ use crate::{
     saver,
     shared::Shared,
     state::{StateDir, StateError},
+    uplinks::{self, Ways},
     world::World,
 };
 use datapath::{
@@ -24,7 +25,13 @@ use datapath::{
     Upcalls,
 };
 use linux::{LinkError, Netlink};
-use std::{io, net::IpAddr, sync::Arc, thread, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 use tokio::{
     net::lookup_host,
     signal::unix::{SignalKind, signal},
@@ -118,7 +125,8 @@ async fn start(
     let world = World::new(name.clone(), datapath.maps()?);
     let shared = Arc::new(Shared::new(world, state)?);
     restore(&shared)?;
-    let tunnel = tunnel_address(config, &shared).await?;
+    let nodes = cluster_sockets(config).await;
+    let tunnel = tunnel_address(config, &nodes, &shared)?;
     tracing::info!(%host, name, %tunnel, "midonet-agent starts");
     datapath.attach_tunnel(devices.vxlan, tunnel, FLOOD_RATE)?;
     datapath.attach_injection(devices.inject)?;
@@ -137,7 +145,11 @@ async fn start(
     }
     let rate = config.datapath.upcall_rate;
     let plugger = Plugger::new(Taps { datapath, rate }, Arc::clone(&shared), left);
-    let binder = Binder::start(Arc::clone(&shared), plugger, netlink, events).await?;
+    let ways = Ways {
+        tunnel,
+        cluster: nodes.iter().map(SocketAddr::ip).collect(),
+    };
+    let binder = Binder::start(Arc::clone(&shared), plugger, netlink, events, ways).await?;
     tasks.spawn(async move { Err(binder.run().await.into()) });
 
     let worker = PacketWorker {
@@ -176,7 +188,13 @@ async fn start(
 pub async fn teardown(config: &Config) -> Result<(), RunError> {
     let _lock = StateDir::open(&config.host.state_dir)?.lock()?;
     let (netlink, _events) = Netlink::connect()?;
-    Datapath::start(&options(config))?.remove()?;
+    let datapath = Datapath::start(&options(config))?;
+    let attached = datapath.attached_ports()?;
+    datapath.remove()?;
+    let links = netlink.links().await?.into_iter();
+    for link in links.filter(|l| l.promiscuous && attached.contains(&l.index)) {
+        uplinks::give_back(&netlink, &link).await;
+    }
     devices::remove(&netlink).await?;
     Ok(())
 }
@@ -197,17 +215,16 @@ fn name(config: &Config) -> Result<String, RunError> {
 
 /// Underlay address of this host: configured, or the one it reaches the cluster from, or the one it
 /// had the last time.
-async fn tunnel_address<M>(config: &Config, shared: &Shared<M>) -> Result<IpAddr, RunError> {
+fn tunnel_address<M>(
+    config: &Config,
+    nodes: &[SocketAddr],
+    shared: &Shared<M>,
+) -> Result<IpAddr, RunError> {
     if let Some(ip) = config.host.tunnel_ip {
         return Ok(ip);
     }
-    for address in &config.cluster.address {
-        let Ok(mut resolved) = lookup_host(address).await else {
-            continue;
-        };
-        if let Some(ip) = resolved.find_map(|remote| linux::source_for(remote).ok()) {
-            return Ok(ip);
-        }
+    if let Some(ip) = nodes.iter().find_map(|node| linux::source_for(*node).ok()) {
+        return Ok(ip);
     }
     let world = shared.world();
     world
@@ -215,6 +232,18 @@ async fn tunnel_address<M>(config: &Config, shared: &Shared<M>) -> Result<IpAddr
         .host(world.host())
         .map(|host| host.tunnel)
         .ok_or(RunError::NoTunnelAddress)
+}
+
+/// The sockets of cluster nodes, as far as their names are known now.
+async fn cluster_sockets(config: &Config) -> Vec<SocketAddr> {
+    let mut sockets = Vec::new();
+    for address in &config.cluster.address {
+        match lookup_host(address).await {
+            Ok(resolved) => sockets.extend(resolved),
+            Err(error) => tracing::warn!(cluster = address, %error, "no address"),
+        }
+    }
+    sockets
 }
 
 /// A saved topology that cannot be read is as good as none: the cluster has it.

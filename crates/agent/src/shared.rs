@@ -1,6 +1,7 @@
 //! What the agent's tasks and its upcall thread share.
 
 use crate::{
+    down::Refused,
     metrics::Metrics,
     state::{Bindings, StateDir, StateError},
     world::World,
@@ -30,6 +31,10 @@ pub struct Shared<M> {
     pub links: watch::Sender<BTreeMap<u32, Link>>,
     /// The ports whose frames can pass.
     pub up: watch::Sender<BTreeSet<PortId>>,
+    /// Ports that got no interface, and why.
+    pub refused: watch::Sender<Refused>,
+    /// Why ports that Neutron bound here are not up.
+    pub down: watch::Sender<BTreeMap<PortId, String>>,
 }
 
 /// How the connection to the cluster is.
@@ -61,6 +66,8 @@ impl<M> Shared<M> {
             changed: watch::Sender::new(()),
             links: watch::Sender::default(),
             up: watch::Sender::default(),
+            refused: watch::Sender::default(),
+            down: watch::Sender::default(),
         })
     }
 

@@ -69,7 +69,10 @@ impl Link {
             }
         }
         // of these it names the other end, or what datagrams leave by
-        if !matches!(link.kind.as_str(), "vlan" | "macvlan" | "macvtap" | "ipvlan") {
+        if !matches!(
+            link.kind.as_str(),
+            "vlan" | "macvlan" | "macvtap" | "ipvlan"
+        ) {
             link.parent = None;
         }
         (!link.name.is_empty()).then_some(link)

@@ -121,6 +121,14 @@ impl Port {
         }
     }
 
+    /// The VLAN that its frames are on the interface of a host, if the interface is not all its own.
+    pub fn vlan(&self) -> Option<u16> {
+        match &self.link {
+            Link::Host { vlan, .. } => *vlan,
+            Link::None | Link::Router(_) => None,
+        }
+    }
+
     /// The router this port is an interface of.
     pub fn router(&self) -> Option<RouterId> {
         match self.link {

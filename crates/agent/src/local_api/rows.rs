@@ -2,12 +2,12 @@
 
 use super::text;
 use crate::{
-    bindings::interface, metrics::Prometheus, shared::Shared, state::Bindings, world::World,
+    bindings::interface, down::why, metrics::Prometheus, shared::Shared, state::Bindings,
+    world::World,
 };
 use bpf_abi::{CONN_CLOSING, Conn, ConnKey, STATE_REPLY};
 use datapath::{Maps, MapsError};
 use flow::{DropReason, unmapped};
-use linux::Link;
 use std::collections::BTreeMap;
 use topology::{HostId, Port, PortId, Station};
 
@@ -40,7 +40,7 @@ pub fn status<M: Maps>(shared: &Shared<M>, host: HostId) -> Result<api::agent::S
 /// `GET /ports`: every port that is or should be on this host, and why those that are not up are not.
 pub fn ports<M: Maps>(shared: &Shared<M>) -> Result<Vec<api::agent::Port>, MapsError> {
     let (bindings, links) = (shared.bindings(), shared.links.borrow().clone());
-    let up = shared.up.borrow().clone();
+    let (up, refused) = (shared.up.borrow().clone(), shared.refused.borrow().clone());
     let world = shared.world();
     let counters: BTreeMap<u32, bpf_abi::Port> = match world.table() {
         Some(table) => table.maps().ports()?.into_iter().collect(),
@@ -49,7 +49,8 @@ pub fn ports<M: Maps>(shared: &Shared<M>) -> Result<Vec<api::agent::Port>, MapsE
     let known = world.snapshot().ports().filter_map(|port| {
         let interface = interface(world.snapshot(), port, world.host(), &bindings)?;
         let ifindex = world.tap_of(port.id);
-        let why = (!up.contains(&port.id)).then(|| why_down(&world, port, &interface.name, &links));
+        let why = || why(&world, port, &interface.name, &links, &refused);
+        let why = (!up.contains(&port.id)).then(why);
         Some(api::agent::Port {
             network: port.bridge.map(|b| b.0),
             ifindex,
@@ -63,29 +64,6 @@ pub fn ports<M: Maps>(shared: &Shared<M>) -> Result<Vec<api::agent::Port>, MapsE
         })
     });
     Ok(known.chain(unknown_ports(&world, &bindings)).collect())
-}
-
-fn why_down<M>(world: &World<M>, port: &Port, name: &str, links: &BTreeMap<u32, Link>) -> String {
-    let link = links.values().find(|link| link.name == name);
-    match (port.host(), link) {
-        (None, _) => "the port is not bound to a host".to_owned(),
-        (Some(host), _) if host != world.host() => format!("the port is bound to host {host}"),
-        _ if !port.admin_up => "the port is administratively down".to_owned(),
-        (_, None) => format!("there is no interface {name}"),
-        (_, Some(_))
-            if port
-                .bridge
-                .and_then(|b| world.snapshot().bridge(b))
-                .is_none() =>
-        {
-            "its network is not known".to_owned()
-        }
-        (_, Some(_)) if world.tap_of(port.id).is_none() => {
-            "the interface could not be attached, or is another port's; see the log".to_owned()
-        }
-        (_, Some(link)) if !link.up => format!("interface {name} is down"),
-        _ => "it is just being plugged".to_owned(),
-    }
 }
 
 /// Ports that were bound explicitly and that the cluster does not place on this host.

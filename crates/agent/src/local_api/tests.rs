@@ -62,6 +62,7 @@ impl Bench {
             key: 1,
             flood_key: 1000,
             mtu: 1450,
+            uplink: false,
         };
         world.plugged(5, plugged).unwrap();
         let state = StateDir::open(dir.path()).unwrap();

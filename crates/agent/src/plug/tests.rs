@@ -8,7 +8,7 @@ use crate::{
     world::World,
 };
 use datapath::FakeMaps;
-use topology::{Change, Object, Versioned};
+use topology::{Change, Object, Port, Versioned};
 use uuid::Uuid;
 
 #[derive(Default)]
@@ -68,8 +68,9 @@ impl Bench {
     fn settle(&mut self, links: &[Link]) {
         let links = links.iter().map(|l| (l.index, l.clone())).collect();
         let snapshot = self.plugger.shared.world().snapshot().clone();
-        let wanted = bindings::wanted(&snapshot, "h1", &Bindings::new(), &links);
-        self.plugger.reconcile(&wanted).unwrap();
+        let (explicit, none) = (Bindings::new(), BTreeSet::new());
+        let wanted = bindings::wanted(&snapshot, "h1", &explicit, &links, &none);
+        self.plugger.reconcile(&wanted.plugs).unwrap();
     }
 
     fn tunnels(&self) -> Vec<(TunnelKey, u32)> {
@@ -211,4 +212,62 @@ fn a_sub_port_comes_and_goes_without_its_parent_and_follows_its_tap() {
     bench.settle(&[link(6, &parent.tap_name())]);
     assert_eq!(bench.attached(), [6]);
     assert_eq!(bench.tunnels(), [(1, 6), (1000, 0)]);
+}
+
+#[test]
+fn vlans_of_an_uplink_need_no_port_for_the_interface_itself() {
+    let mut bench = Bench::new([4]);
+    bench.plugger.device.attached.insert(4, None);
+    let uplink = |number, vlan| Port {
+        outside: true,
+        link: topology::Link::Host {
+            host: "h1".into(),
+            interface: Some("eth1".into()),
+            trunk: None,
+            vlan,
+        },
+        ..port(number, "h1")
+    };
+    let (tagged, plain) = (uplink(1, Some(7)), uplink(2, None));
+    let number = bpf_abi::PORT_VIRTUAL | tagged.key;
+    let eth1 = link(4, "eth1");
+    bench.put([Object::Bridge(bridge()), Object::Port(tagged.clone())]);
+    bench.settle(std::slice::from_ref(&eth1));
+    let on = |tap| BTreeMap::from([(tap, None), (number, Some(Vlan { tap, id: 7 }))]);
+    assert_eq!(bench.plugger.device.attached, on(4));
+    assert_eq!(bench.tunnels(), [(tagged.key, number), (1000, 0)]);
+
+    // the untagged frames become a port's, and are nobody's again
+    bench.put([Object::Port(plain.clone())]);
+    bench.settle(std::slice::from_ref(&eth1));
+    assert_eq!(
+        bench.tunnels(),
+        [(tagged.key, number), (plain.key, 4), (1000, 0)]
+    );
+    bench.put([Object::Port(Port {
+        link: topology::Link::None,
+        ..plain
+    })]);
+    bench.settle(std::slice::from_ref(&eth1));
+    assert_eq!(bench.plugger.device.attached, on(4));
+    assert_eq!(bench.tunnels(), [(tagged.key, number), (1000, 0)]);
+
+    // an uplink is up when there is somebody at the other end
+    let up = |bench: &Bench, carrier| {
+        let world = bench.plugger.shared.world();
+        let eth1 = Link {
+            carrier,
+            ..eth1.clone()
+        };
+        let links = BTreeMap::from([(4, eth1)]);
+        ports_up(world.snapshot(), "h1", world.taps(), &links)
+    };
+    assert_eq!(up(&bench, true), BTreeSet::from([tagged.id]));
+    assert!(up(&bench, false).is_empty());
+
+    // another interface has the name, then none
+    bench.settle(&[link(9, "eth1")]);
+    assert_eq!(bench.plugger.device.attached, on(9));
+    bench.settle(&[]);
+    assert!(bench.attached().is_empty());
 }

@@ -58,6 +58,7 @@ impl Bench {
             key,
             flood_key: self.flood_key(),
             mtu: 1450,
+            uplink: false,
         };
         self.world.plugged(ifindex, plugged).unwrap();
     }

@@ -110,7 +110,10 @@ impl Netlink {
 }
 
 fn no_route(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENETUNREACH | libc::EHOSTUNREACH))
+    matches!(
+        error.raw_os_error(),
+        Some(libc::ENETUNREACH | libc::EHOSTUNREACH)
+    )
 }
 
 #[cfg(test)]

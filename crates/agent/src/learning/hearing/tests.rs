@@ -54,6 +54,7 @@ impl Pair {
                 key,
                 flood_key: agent.snapshot().bridge(bridge).unwrap().flood_key,
                 mtu: 1450,
+                uplink: false,
             };
             agent.plugged(7, plugged).unwrap();
             agent.speak(0).unwrap();

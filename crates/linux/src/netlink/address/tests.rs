@@ -29,8 +29,7 @@ fn an_interface_is_taken_and_given_back() {
     let namespace = Namespace::new("promisc");
     namespace.run(async |netlink, _events| {
         let disabled = || {
-            std::fs::read_to_string("/proc/sys/net/ipv6/conf/mn-a/disable_ipv6")
-                .unwrap_or_default()
+            std::fs::read_to_string("/proc/sys/net/ipv6/conf/mn-a/disable_ipv6").unwrap_or_default()
         };
         netlink.add_veth("mn-a", "mn-b").await.unwrap();
         let before = disabled();
