@@ -51,6 +51,7 @@ pub fn discovery(town: &Town) -> Dhcp4Request {
         identifier: vec![],
         wanted: vec![],
         message_max: None,
+        ipxe: false,
     }
 }
 

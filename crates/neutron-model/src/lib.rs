@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod address_group;
+mod dhcp_option;
 mod floating_ip;
 mod keys;
 mod model;

@@ -2,8 +2,8 @@
 //! type `uplink` are something else, see [`uplink`].
 
 use crate::{
-    Op, Refusal, State, floating_ip, keys::Keying, network, next::Next, plan::check_fixed, policy,
-    port_forwarding, router, router_interface, trunk, uplink,
+    Op, Refusal, State, dhcp_option, floating_ip, keys::Keying, network, next::Next,
+    plan::check_fixed, policy, port_forwarding, router, router_interface, trunk, uplink,
 };
 use api::neutron::{AddressPair, Kind, Port, Resource, owner};
 use ipnet::IpNet;
@@ -87,9 +87,8 @@ fn object(
         return Ok(Op::Delete(id));
     }
     let key = keys.key(id)?;
-    Ok(Op::Put(Object::Port(translate(
-        port, key, security, policy,
-    ))))
+    let port = translate(port, key, security, policy)?;
+    Ok(Op::Put(Object::Port(port)))
 }
 
 fn translate(
@@ -97,8 +96,8 @@ fn translate(
     key: TunnelKey,
     security: Option<Security>,
     policy: Option<PolicyId>,
-) -> topology::Port {
-    topology::Port {
+) -> Result<topology::Port, Refusal> {
+    Ok(topology::Port {
         id: PortId(port.id),
         name: port.name.clone(),
         bridge: Some(BridgeId(port.network_id)),
@@ -118,8 +117,8 @@ fn translate(
         security,
         policy,
         instance: instance(port),
-        dhcp_options: vec![],
-    }
+        dhcp_options: dhcp_option::translate(port)?,
+    })
 }
 
 /// The server that Nova plugged it into.

@@ -170,7 +170,7 @@ impl Offer<'_> {
                 true => none,
                 false => self.address,
             },
-            next_server: if refused { none } else { self.next_server() },
+            next_server: if refused { none } else { self.next_server(ask) },
             options: self.options(ask, kind),
         };
         let message = reply.message(ask);

@@ -23,8 +23,8 @@ const VALID_SECONDS: u32 = 86_400;
 struct Offer {
     /// Those in stateful subnets.
     addresses: Vec<Ipv6Addr>,
-    /// Of all subnets with DHCPv6, and of the port.
-    options: Vec<(u16, Vec<u8>)>,
+    /// Name servers of all subnets with DHCPv6.
+    dns: Vec<u8>,
 }
 
 impl Sim<'_> {
@@ -57,7 +57,7 @@ impl Sim<'_> {
         let (Some(request), IpAddr::V6(client)) = (request, self.look.address(Side::Src)) else {
             return Err(self.lie(DropReason::Malformed, port, "no DHCPv6 message of a client"));
         };
-        let reply = judge(&request, offer);
+        let reply = judge(&request, offer, port);
         let mac = self.look.smac();
         let answer = reply.and_then(|r| frame(&r.message(&request), client, mac));
         let answered = if answer.is_some() {
@@ -101,19 +101,17 @@ fn offer(snapshot: &Snapshot, port: &Port, bridge: &Bridge) -> Option<Offer> {
     };
     let addresses = port.addresses.iter().filter(|a| is_stateful(a.subnet));
     let dns = served.iter().flat_map(|s| &s.dns).filter_map(|d| v6(*d));
-    let dns: Vec<u8> = dns
-        .filter(|d| !d.is_unspecified()) // Neutron's word for none
-        .flat_map(|d| d.octets())
-        .collect();
+    let dns = dns.filter(|d| !d.is_unspecified()); // Neutron's word for none
     Some(Offer {
         addresses: addresses.filter_map(|a| v6(a.ip)).collect(),
-        options: options(port, dns),
+        dns: dns.flat_map(|d| d.octets()).collect(),
     })
 }
 
 /// The name servers of the subnets and the options of the port, which replace them.
-fn options(port: &Port, dns: Vec<u8>) -> Vec<(u16, Vec<u8>)> {
-    let own = port.dhcp_options.iter().filter(|o| o.family == Family::V6);
+fn options(port: &Port, ipxe: bool, dns: Vec<u8>) -> Vec<(u16, Vec<u8>)> {
+    let own = port.dhcp_options.iter();
+    let own = own.filter(|o| o.is_for(Family::V6, ipxe));
     let own: Vec<(u16, Vec<u8>)> = own.map(|o| (o.code, o.data.clone())).collect();
     let mut options = Vec::new();
     if own.iter().all(|(code, _)| *code != option::DNS) {
@@ -125,7 +123,7 @@ fn options(port: &Port, dns: Vec<u8>) -> Vec<(u16, Vec<u8>)> {
 }
 
 /// RFC 8415, 16 and 18.3. `None`: the client is not answered.
-fn judge(ask: &Dhcp6Request, offer: Offer) -> Option<Dhcp6Reply> {
+fn judge(ask: &Dhcp6Request, offer: Offer, port: &Port) -> Option<Dhcp6Reply> {
     use Dhcp6Kind::{
         Advertise, Confirm, Decline, InformationRequest, Rebind, Release, Renew, Reply, Request,
         Solicit,
@@ -164,7 +162,7 @@ fn judge(ask: &Dhcp6Request, offer: Offer) -> Option<Dhcp6Reply> {
         server,
         status,
         grant,
-        options: offer.options,
+        options: options(port, ask.ipxe, offer.dns),
     })
 }
 

@@ -208,9 +208,11 @@ fn is_at(port: &Port, gateway: IpAddr) -> bool {
     link_local || port.addresses.iter().any(|a| a.ip == gateway)
 }
 
-/// A port's own DHCPv6 options hold for what advertisements say as well.
+/// A port's own DHCPv6 options hold for what advertisements say as well. Who solicits does not say
+/// that it is iPXE.
 fn to_port(mut said: Advertisement, port: &Port) -> Advertisement {
-    for own in port.dhcp_options.iter().filter(|o| o.family == Family::V6) {
+    let own = port.dhcp_options.iter();
+    for own in own.filter(|o| o.is_for(Family::V6, false)) {
         match own.code {
             option::DNS => {
                 let chunks = own.data.chunks_exact(16);

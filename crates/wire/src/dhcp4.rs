@@ -55,6 +55,8 @@ pub mod dhcp4_option {
     pub const BOOT_FILE: u8 = 67;
     /// Classless static routes (RFC 3442)
     pub const ROUTES: u8 = 121;
+    /// Said by the boot loader iPXE, to which the number is assigned
+    pub const IPXE: u8 = 175;
     /// The same as Windows asked for it before there was a number
     pub const MS_ROUTES: u8 = 249;
 }
@@ -106,6 +108,8 @@ pub struct Dhcp4Request {
     pub wanted: Vec<u8>,
     /// Largest IP packet that it takes with an answer, if it says so.
     pub message_max: Option<u16>,
+    /// It is the boot loader iPXE.
+    pub ipxe: bool,
 }
 
 impl Dhcp4Request {
@@ -133,6 +137,7 @@ impl Dhcp4Request {
             identifier: list(dhcp4_option::CLIENT),
             wanted: list(dhcp4_option::WANTED),
             message_max: find(options, dhcp4_option::MESSAGE_MAX).and_then(|v| bytes::be16(v, 0)),
+            ipxe: find(options, dhcp4_option::IPXE).is_some(),
         })
     }
 
@@ -161,6 +166,7 @@ impl Dhcp4Request {
             self.message_max
                 .map(|m| (dhcp4_option::MESSAGE_MAX, m.to_be_bytes().to_vec())),
         );
+        options.extend(self.ipxe.then(|| (dhcp4_option::IPXE, vec![1])));
         let mut out = fixed(1, self.xid, self.broadcast, self.mac);
         out[12..16].copy_from_slice(&self.client.octets());
         out[24..28].copy_from_slice(&self.relay.octets());
@@ -277,6 +283,7 @@ mod tests {
             identifier: vec![1, 2, 0, 0, 0, 0, 1],
             wanted: vec![1, 3, 6],
             message_max: Some(1500),
+            ipxe: true,
         }
     }
 

@@ -22,6 +22,10 @@ const OPTION_SERVER: u16 = 2;
 const OPTION_ADDRESS: u16 = 5;
 const OPTION_STATUS: u16 = 13;
 const OPTION_RAPID_COMMIT: u16 = 14;
+const OPTION_USER_CLASS: u16 = 15;
+
+/// The user class of the boot loader iPXE.
+const IPXE: &[u8] = b"iPXE";
 
 /// Codes of options that a server gives.
 pub mod dhcp6_option {
@@ -126,6 +130,8 @@ pub struct Dhcp6Request {
     pub associations: Vec<Dhcp6Association>,
     /// It takes a reply to a solicitation.
     pub rapid_commit: bool,
+    /// It is the boot loader iPXE.
+    pub ipxe: bool,
 }
 
 impl Dhcp6Request {
@@ -139,6 +145,7 @@ impl Dhcp6Request {
             server: None,
             associations: Vec::new(),
             rapid_commit: false,
+            ipxe: false,
         };
         for option in Options(message.get(4..)?) {
             let (code, value) = option?;
@@ -147,6 +154,7 @@ impl Dhcp6Request {
                 OPTION_CLIENT => return None,
                 OPTION_SERVER => request.server = Some(value.to_vec()),
                 OPTION_RAPID_COMMIT => request.rapid_commit = true,
+                OPTION_USER_CLASS => request.ipxe = has_class(value, IPXE),
                 _ => request.read_association(code, value)?,
             }
         }
@@ -175,6 +183,20 @@ impl Dhcp6Request {
         }
         Some(())
     }
+}
+
+/// Whether a class is among those of a user class option (RFC 8415, 21.15). Each round takes at least
+/// two bytes.
+fn has_class(mut classes: &[u8], wanted: &[u8]) -> bool {
+    while let Some(len) = bytes::be16(classes, 0) {
+        let end = 2 + usize::from(len);
+        match classes.get(2..end) {
+            Some(class) if class == wanted => return true,
+            Some(_) => classes = &classes[end..],
+            None => return false,
+        }
+    }
+    false
 }
 
 /// Whether a message comes from a relay or goes to one (RFC 8415, 9).
@@ -340,6 +362,20 @@ mod tests {
             addresses: vec![[0xfd; 16].into()],
         };
         assert_eq!(read.associations, [association]);
+    }
+
+    #[test]
+    fn ipxe_says_so_in_a_user_class() {
+        let is_ipxe = |classes: &[u8]| {
+            let mut message = request();
+            write_option(OPTION_USER_CLASS, classes, &mut message);
+            Dhcp6Request::read(&message).unwrap().ipxe
+        };
+        assert!(is_ipxe(b"\0\x01x\0\x04iPXE"));
+        for other in [&b"\0\x03PXE"[..], b"\0\x05iPXE", b"\0\x09iPXE", b"\0", b""] {
+            assert!(!is_ipxe(other), "{other:?}");
+        }
+        assert!(!Dhcp6Request::read(&request()).unwrap().ipxe);
     }
 
     #[test]

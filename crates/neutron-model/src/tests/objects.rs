@@ -395,3 +395,30 @@ fn deleting_everything_leaves_nothing() {
     assert_eq!(state.topology, Snapshot::default());
     assert_eq!(state.neutron, crate::Model::default());
 }
+
+#[test]
+fn extra_dhcp_options_have_a_name_or_a_number_a_family_and_perhaps_a_tag() {
+    let mut state = town();
+    let options = json!([
+        {"opt_name": "mtu", "opt_value": "1400", "ip_version": 4},
+        {"opt_name": "tag:!ipxe,67", "opt_value": "loader.efi"},
+        {"opt_name": "router", "opt_value": "", "ip_version": 4},
+        {"opt_name": "23", "opt_value": "fd00::53", "ip_version": 6},
+    ]);
+    let body = port(20, json!({"extra_dhcp_opts": options}));
+    create(&mut state, Kind::Port, body).unwrap();
+    let option = |family, code, data: &[u8], ipxe| DhcpOption {
+        family,
+        code,
+        data: data.to_vec(),
+        ipxe,
+    };
+    let dns: std::net::Ipv6Addr = "fd00::53".parse().unwrap();
+    let wanted = [
+        option(Family::V4, 26, &1400_u16.to_be_bytes(), None),
+        option(Family::V4, 67, b"loader.efi", Some(false)),
+        option(Family::V4, 3, &[], None),
+        option(Family::V6, 23, &dns.octets(), None),
+    ];
+    assert_eq!(port_of(&state, 20).unwrap().dhcp_options, wanted);
+}

@@ -140,6 +140,43 @@ fn values_that_cannot_be_are_refused_by_field() {
             Kind::Port,
             port(
                 20,
+                json!({"extra_dhcp_opts": [
+                    {"opt_name": "mtu", "opt_value": "1400"},
+                    {"opt_name": "nosuch", "opt_value": "1"},
+                ]}),
+            ),
+            "extra_dhcp_opts[1].opt_name",
+        ),
+        (
+            Kind::Port,
+            port(
+                20,
+                json!({"extra_dhcp_opts": [{"opt_name": "tag:red,67", "opt_value": "x"}]}),
+            ),
+            "extra_dhcp_opts[0].opt_name",
+        ),
+        (
+            Kind::Port,
+            port(
+                20,
+                json!({"extra_dhcp_opts": [{"opt_name": "mtu", "opt_value": "large"}]}),
+            ),
+            "extra_dhcp_opts[0].opt_value",
+        ),
+        (
+            Kind::Port,
+            port(
+                20,
+                json!({"extra_dhcp_opts": [
+                    {"opt_name": "3", "opt_value": "10.0.0.1", "ip_version": 5},
+                ]}),
+            ),
+            "extra_dhcp_opts[0].ip_version",
+        ),
+        (
+            Kind::Port,
+            port(
+                20,
                 json!({"device_owner": "network:router_interface", "device_id": "x"}),
             ),
             "device_id",

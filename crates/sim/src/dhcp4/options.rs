@@ -26,7 +26,7 @@ impl Offer<'_> {
             return options;
         }
         options.extend(self.options_of_subnet());
-        self.own_options()
+        self.own_options(ask)
             .for_each(|own| replace(&mut options, own));
         if ask.wanted.contains(&option::MS_ROUTES) {
             mirror(&mut options, option::ROUTES, option::MS_ROUTES);
@@ -45,19 +45,20 @@ impl Offer<'_> {
     }
 
     /// The server that the port boots from.
-    pub(super) fn next_server(&self) -> Ipv4Addr {
-        let named = self.extra().find(|o| o.code == DhcpOption::NEXT_SERVER);
-        let octets = named.and_then(|o| <[u8; 4]>::try_from(&o.data[..]).ok());
+    pub(super) fn next_server(&self, ask: &Dhcp4Request) -> Ipv4Addr {
+        let named = self.extra(ask).find(|o| o.code == DhcpOption::NEXT_SERVER);
+        let octets = named.and_then(|o| o.data.first_chunk::<4>().copied());
         octets.map_or(Ipv4Addr::UNSPECIFIED, Ipv4Addr::from)
     }
 
-    fn extra(&self) -> impl Iterator<Item = &DhcpOption> {
+    fn extra(&self, ask: &Dhcp4Request) -> impl Iterator<Item = &DhcpOption> {
         let own = self.port.dhcp_options.iter();
-        own.filter(|o| o.family == Family::V4)
+        own.filter(|o| o.is_for(Family::V4, ask.ipxe))
     }
 
-    fn own_options(&self) -> impl Iterator<Item = (u8, Vec<u8>)> {
-        let options = self.extra().filter(|o| o.code != DhcpOption::NEXT_SERVER);
+    fn own_options(&self, ask: &Dhcp4Request) -> impl Iterator<Item = (u8, Vec<u8>)> {
+        let own = self.extra(ask);
+        let options = own.filter(|o| o.code != DhcpOption::NEXT_SERVER);
         options.filter_map(|o| Some((u8::try_from(o.code).ok()?, o.data.clone())))
     }
 

@@ -22,6 +22,7 @@ fn ask(town: &Town, kind: Dhcp4Kind) -> Dhcp4Request {
         identifier: vec![],
         wanted: vec![],
         message_max: None,
+        ipxe: false,
     }
 }
 
@@ -328,6 +329,7 @@ fn with_options(options: &[(u16, &[u8])]) -> Town {
                     family: Family::V4,
                     code: *code,
                     data: data.to_vec(),
+                    ipxe: None,
                 })
                 .collect();
         }
@@ -360,6 +362,27 @@ fn options_of_the_port_replace_those_of_the_subnet() {
     assert_eq!(message.fname(), Some(&b"pxelinux.0\0"[..]));
     let unknown = option(OptionCode::Unknown(224)).map(|o| format!("{o:?}"));
     assert!(unknown.is_some_and(|o| o.contains("[1, 2]")));
+}
+
+#[test]
+fn a_boot_loader_gets_options_of_its_own() {
+    let mut town = with_options(&[(67, b"script.ipxe"), (67, b"loader.efi")]);
+    let own = [Some(true), Some(false)];
+    for object in &mut town.world.objects {
+        if let Object::Port(port) = object {
+            let options = port.dhcp_options.iter_mut().zip(own);
+            options.for_each(|(option, ipxe)| option.ipxe = ipxe);
+        }
+    }
+    for (ipxe, wanted) in [(true, "script.ipxe"), (false, "loader.efi")] {
+        let request = Dhcp4Request {
+            ipxe,
+            ..ask(&town, Dhcp4Kind::Discover)
+        };
+        let message = read(&answered(verdict(&town, &request)));
+        let file = DhcpOption::BootfileName(wanted.into());
+        assert_eq!(message.opts().get(OptionCode::BootfileName), Some(&file));
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use crate::{answered, reason, send};
 use dhcproto::v6::{
-    DhcpOption, DhcpOptions, IAAddr, IANA, Message, MessageType, OptionCode, Status,
+    DhcpOption, DhcpOptions, IAAddr, IANA, Message, MessageType, OptionCode, Status, UnknownOption,
 };
 use dhcproto::{Decodable, Decoder, Encodable};
 use flow::{DropReason, Verdict};
@@ -236,6 +236,7 @@ fn options_of_the_port_replace_those_of_the_subnet() {
             family: Family::V6,
             code,
             data,
+            ipxe: None,
         })
         .into();
     let reply = exchange(&town, &ask(MessageType::InformationRequest, vec![]));
@@ -243,6 +244,29 @@ fn options_of_the_port_replace_those_of_the_subnet() {
     assert_eq!(reply.opts().get(OptionCode::DomainNameServers), Some(&dns));
     let url = reply.opts().get(OptionCode::OptBootfileUrl);
     assert!(url.is_some(), "{reply:?}");
+}
+
+#[test]
+fn a_boot_loader_gets_options_of_its_own() {
+    let mut town = town(Ipv6Mode::Dhcpv6Stateless);
+    let option = |url: &[u8], ipxe| topology::DhcpOption {
+        family: Family::V6,
+        code: 59,
+        data: url.to_vec(),
+        ipxe: Some(ipxe),
+    };
+    port(&mut town).dhcp_options = vec![option(b"script", true), option(b"loader", false)];
+    let cases = [(&b"\0\x03PXE"[..], "loader"), (b"\0\x04iPXE", "script")];
+    for (classes, wanted) in cases {
+        // dhcproto writes a wrong length for this one
+        let class = UnknownOption::new(OptionCode::UserClass, classes.to_vec());
+        let class = DhcpOption::Unknown(class);
+        let reply = exchange(&town, &ask(MessageType::InformationRequest, vec![class]));
+        let url = reply.opts().get(OptionCode::OptBootfileUrl);
+        let shown = format!("{url:?}");
+        let bytes = format!("{:?}", wanted.as_bytes());
+        assert!(shown.contains(wanted) || shown.contains(&bytes), "{shown}");
+    }
 }
 
 #[test]

@@ -228,6 +228,7 @@ fn name_servers_and_domains_of_the_port_are_those_of_its_dhcp_options() {
                 family: Family::V6,
                 code,
                 data,
+                ipxe: None,
             };
             port.dhcp_options = vec![option(23, vec![0xfd; 16]), option(24, b"\x03lab\0".into())];
         }

@@ -19,3 +19,13 @@ class UnsupportedDeviceOwner(exceptions.Conflict):
         "Port %(port)s cannot have device_owner '%(owner)s': every MidoNet router is distributed "
         "and highly available, its interfaces are '%(instead)s'."
     )
+
+
+class UnsupportedDhcpOption(exceptions.InvalidInput):
+    """An extra DHCP option that hosts could not be told."""
+
+    message = (
+        "Extra DHCP option '%(name)s' of IP version %(version)d with value '%(value)s' is not "
+        "supported: %(reason)s. Names are those of dnsmasq, values are written as for its "
+        "--dhcp-option."
+    )

@@ -18,7 +18,7 @@ from neutron_lib.plugins.ml2 import api
 from oslo_log import log
 from sqlalchemy import orm
 
-from midonet.neutron import agents, journal, status
+from midonet.neutron import agents, dhcp_options, journal, status
 from midonet.neutron.common import config, exceptions
 from midonet.neutron.common import constants as ours
 from midonet.neutron.ml2 import address_groups, sg_callbacks
@@ -146,6 +146,7 @@ class MidonetMechanismDriver(api.MechanismDriver):
         if not _is_ours(context.network.current):
             return
         self._check_owner(context.current)
+        dhcp_options.check(context.current)
         self._block(context, moved=True)
         self._port(context, journal.CREATE)
 
@@ -158,6 +159,7 @@ class MidonetMechanismDriver(api.MechanismDriver):
             return
         if context.current["device_owner"] != context.original["device_owner"]:
             self._check_owner(context.current)
+        dhcp_options.check(context.current)
         self._block(context, moved=context.host != context.original_host)
         self._port(context, journal.UPDATE)
 
