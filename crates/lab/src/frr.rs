@@ -30,19 +30,19 @@ pub(crate) struct Frr {
 }
 
 impl Frr {
-    /// Starts the daemons without any configuration.
-    pub(crate) fn start(shared: &Shared, netns: &Netns) -> Result<Self, LabError> {
-        let dir = shared.slot.frr_dir();
+    /// Starts the daemons of the router `name`, without any routes.
+    pub(crate) fn start(shared: &Shared, name: &str, netns: &Netns) -> Result<Self, LabError> {
+        let dir = shared.slot.frr_dir().join(name);
         run(Command::new("install")
             .args(["-d", "-o", "frr", "-g", "frr"])
             .arg(&dir))?;
-        let zebra = daemon(shared, netns, &dir, "zebra")?;
+        let zebra = daemon(shared, name, netns, "zebra")?;
         let socket = dir.join("zserv.api");
         until("zebra's socket", START_LIMIT, || {
             socket.exists().then_some(())
         })?;
         let frr = Self {
-            _daemons: [zebra, daemon(shared, netns, &dir, "staticd")?],
+            _daemons: [zebra, daemon(shared, name, netns, "staticd")?],
             dir,
         };
         within("staticd's answer", START_LIMIT, || {
@@ -90,7 +90,8 @@ fn configuration(daemon: &str) -> &'static str {
     }
 }
 
-fn daemon(shared: &Shared, netns: &Netns, dir: &Path, name: &str) -> Result<Process, LabError> {
+fn daemon(shared: &Shared, router: &str, netns: &Netns, name: &str) -> Result<Process, LabError> {
+    let dir = shared.slot.frr_dir().join(router);
     let file = |suffix: &str| dir.join(format!("{name}{suffix}"));
     let config = file(".conf");
     std::fs::write(&config, configuration(name))
@@ -99,12 +100,12 @@ fn daemon(shared: &Shared, netns: &Netns, dir: &Path, name: &str) -> Result<Proc
         .map(Into::into)
         .into();
     args.extend(["--log".into(), "stdout".into()]);
-    args.extend(["--vty_socket".into(), dir.into()]);
+    args.extend(["--vty_socket".into(), dir.clone().into()]);
     args.extend(["-z".into(), dir.join("zserv.api").into()]);
     args.extend(["-i".into(), file(".pid").into()]);
     args.extend(["-f".into(), config.into()]);
     let program = Program {
-        name: name.to_owned(),
+        name: format!("{router}-{name}"),
         path: Path::new(DAEMONS).join(name),
         args,
         env: BTreeMap::new(),

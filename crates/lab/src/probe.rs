@@ -282,6 +282,15 @@ impl Stream {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same, and starts to count anew.
+    pub fn take_longest_gap(&self) -> Duration {
+        let mut longest = self
+            .longest_gap
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut longest)
+    }
+
     /// Waits for `more` exchanges from now on; an error if they do not come within `limit`.
     pub fn goes_on(&self, more: u64, limit: Duration) -> Result<(), LabError> {
         let goal = self.exchanges() + more;

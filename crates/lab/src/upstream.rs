@@ -13,6 +13,7 @@
 use crate::{
     Host, LabError, Netns, frr::Frr, programs::ip, vlan::Tags, wait::within, world::Shared,
 };
+use serde_json::Value;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
@@ -53,9 +54,10 @@ pub struct Uplink {
 }
 
 impl Upstream {
-    pub(crate) fn create(shared: &Shared, prefixes: &[&str]) -> Result<Self, LabError> {
-        let [netns, outside] = ["upstream", "outside"]
-            .map(|name| Netns::create(&format!("{}{name}", shared.slot.prefix())));
+    pub(crate) fn create(shared: &Shared, name: &str, prefixes: &[&str]) -> Result<Self, LabError> {
+        let prefix = shared.slot.prefix();
+        let netns = Netns::create(&format!("{prefix}{name}"));
+        let outside = Netns::create(&format!("{prefix}{name}-out"));
         let (netns, outside) = (netns?, outside?);
         netns.sysctl("ipv4/ip_forward", "1")?;
         netns.sysctl("ipv6/conf/all/forwarding", "1")?;
@@ -69,7 +71,7 @@ impl Upstream {
             outside.ip(&format!("route add default via {own}"))?;
         }
         Ok(Self {
-            frr: Frr::start(shared, &netns)?,
+            frr: Frr::start(shared, name, &netns)?,
             netns,
             outside,
             prefixes: prefixes.iter().map(|&p| p.to_owned()).collect(),
@@ -134,6 +136,13 @@ impl Upstream {
         Ok(uplink)
     }
 
+    /// Forgets the routes over a link, and ends it if it is a VLAN.
+    pub fn remove_link(&mut self, uplink: Uplink) -> Result<(), LabError> {
+        let routes = self.routes(&uplink);
+        let no: Vec<String> = routes.iter().map(|route| format!("no {route}")).collect();
+        self.frr.configure(&no)
+    }
+
     /// Waits until so many next hops are in use for every prefix.
     pub fn wait_next_hops(&self, count: usize) -> Result<(), LabError> {
         self.prefixes.iter().try_for_each(|prefix| {
@@ -158,13 +167,17 @@ impl Upstream {
         for (address, length) in uplink.upstream_addresses().into_iter().zip([30, 64]) {
             add_address(&self.netns, device, &format!("{address}/{length}"))?;
         }
+        self.frr.configure(&self.routes(uplink))
+    }
+
+    /// The routes that lead over a link, in FRR's words.
+    fn routes(&self, uplink: &Uplink) -> Vec<String> {
         let [v4, v6] = uplink.addresses();
         let route = |prefix: &String| match prefix.contains(':') {
             false => format!("ip route {prefix} {v4}"),
             true => format!("ipv6 route {prefix} {v6}"),
         };
-        let routes: Vec<String> = self.prefixes.iter().map(route).collect();
-        self.frr.configure(&routes)
+        self.prefixes.iter().map(route).collect()
     }
 }
 
@@ -193,6 +206,18 @@ impl Uplink {
     /// The upstream router's addresses.
     pub fn upstream_addresses(&self) -> [IpAddr; 2] {
         self.pair(1)
+    }
+
+    /// Packets that have passed the cable so far, both ways.
+    pub fn packets(&self) -> Result<u64, LabError> {
+        let shown = self.upstream.ip(&format!("-j -s link show {}", self.far))?;
+        let link: Value = serde_json::from_str(&shown).unwrap_or_default();
+        let way = |way: &str| link[0]["stats64"][way]["packets"].as_u64();
+        let both = way("rx").zip(way("tx")).map(|(rx, tx)| rx + tx);
+        both.ok_or_else(|| LabError::Unexpected {
+            what: format!("counters of {}", self.far),
+            detail: shown,
+        })
     }
 
     fn pair(&self, end: u8) -> [IpAddr; 2] {

@@ -86,10 +86,10 @@ impl Lab {
         Cluster::start(&self.shared, auth)
     }
 
-    /// An upstream router without links yet, which sends packets for `prefixes` over its links.
-    /// There is one in a lab at most.
-    pub fn add_upstream(&self, prefixes: &[&str]) -> Result<Upstream, LabError> {
-        Upstream::create(&self.shared, prefixes)
+    /// An upstream router without links yet, called `name` within the lab, which sends packets for
+    /// `prefixes` over its links.
+    pub fn add_upstream(&self, name: &str, prefixes: &[&str]) -> Result<Upstream, LabError> {
+        Upstream::create(&self.shared, name, prefixes)
     }
 
     pub(crate) fn slot(&self) -> &Slot {

@@ -92,7 +92,7 @@ fn an_upstream_router_uses_the_links_that_have_carrier() {
     let prefixes = ["198.51.100.0/24", "2001:db8:100::/48"];
     let mut lab = Lab::new().unwrap();
     let hosts = ["g1", "g2"].map(|name| lab.add_host(name).unwrap());
-    let mut upstream = lab.add_upstream(&prefixes).unwrap();
+    let mut upstream = lab.add_upstream("up", &prefixes).unwrap();
     let uplinks = hosts.each_ref().map(|host| {
         let uplink = upstream.add_link(host).unwrap();
         for (address, length) in uplink.addresses().into_iter().zip([30, 64]) {
