@@ -11,6 +11,7 @@ enum state { STATE_FORWARD = 0, STATE_REPLY = 1 };
 
 #define FLAG_ICMP_ERROR 1
 #define FLAG_FRAGMENT 2
+#define FLAG_TRANSIT_ERROR 8
 
 #define TUNNEL_KEY_MASK ((1u << 22) - 1)
 #define VNI_REPLY (1u << 23)

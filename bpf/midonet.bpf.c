@@ -82,7 +82,9 @@ static __noinline int pipeline(struct __sk_buff *skb, __u32 in_port)
 	if (c && (!alive(c, key.proto, now) ||
 		  (opens(&p) && (c->state == STATE_REPLY || c->flags & CONN_CLOSING))))
 		c = 0;
-	if (c && c->action && same_mac(c->smac, p.key.smac) && same_mac(c->dmac, p.key.dmac)) {
+	/* Who may send an error about somebody else's packet is decided: the entry knows its ends only. */
+	if (c && c->action && !(p.key.flags & FLAG_TRANSIT_ERROR) &&
+	    same_mac(c->smac, p.key.smac) && same_mac(c->dmac, p.key.dmac)) {
 		a = bpf_map_lookup_elem(&ACTIONS, &c->action);
 		if (a && a->generation == c->generation) {
 			count(&p, c, a, now, skb->len);

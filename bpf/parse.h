@@ -361,10 +361,12 @@ static __noinline int parse_icmp_error(struct __sk_buff *skb, struct packet *p)
 	} else {
 		return UNRELATED_ICMP_ERROR;
 	}
-	if (!same_ip(key->src, inner.dst))
-		return SPOOFED_IP;
 	if (!same_ip(key->dst, inner.src))
 		return UNRELATED_ICMP_ERROR;
+	if (!same_ip(key->src, inner.dst)) {
+		key->flags |= FLAG_TRANSIT_ERROR;
+		__builtin_memcpy(key->src, inner.dst, 16);
+	}
 	key->proto = inner.proto;
 	key->flags |= FLAG_ICMP_ERROR;
 	return PASS;

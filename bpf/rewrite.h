@@ -152,6 +152,22 @@ static __noinline int translate_embedded(struct __sk_buff *skb, const struct pac
 	return err || embedded_check(skb, p, at, to->diff) ? KERNEL_ERROR : PASS;
 }
 
+/* An error from somebody on the way keeps its source: the key's is that of the packet inside. */
+static __noinline int keep_source(struct __sk_buff *skb, const struct packet *p, struct addresses *to)
+{
+	__be32 v4;
+	long err;
+
+	if (p->key.family == 6) {
+		err = load(skb, ADDRESSES_IPV6, to->src, 16);
+	} else {
+		err = load(skb, ADDRESSES_IPV4, &v4, sizeof(v4));
+		map_ipv4(to->src, v4);
+	}
+	to->diff = bpf_csum_diff((void *)p->key.dst, 16, (void *)to->dst, 16, 0);
+	return err ? KERNEL_ERROR : PASS;
+}
+
 /* One address for another; ports stay. A later fragment has no transport header, and the sum in its
  * first fragment is changed there. */
 static __noinline int translate(struct __sk_buff *skb, const struct packet *p,
@@ -169,6 +185,8 @@ static __noinline int translate(struct __sk_buff *skb, const struct packet *p,
 			return KERNEL_ERROR;
 		proto = family == 6 ? PROTO_ICMPV6 : PROTO_ICMP;
 	}
+	if (p->key.flags & FLAG_TRANSIT_ERROR && keep_source(skb, p, &to))
+		return KERNEL_ERROR;
 	offset = p->key.flags & FLAG_FRAGMENT ? 0 : check_offset(family, proto);
 	if (zero_is_none(proto))
 		flags |= BPF_F_MARK_MANGLED_0;

@@ -19,6 +19,9 @@ pub const FLAG_ICMP_ERROR: u8 = 1;
 pub const FLAG_FRAGMENT: u8 = 2;
 /// `FlowKey::flags`: addresses and ports are those that the entry of its connection translates to.
 pub const FLAG_TRANSLATED: u8 = 4;
+/// `FlowKey::flags`, with [`FLAG_ICMP_ERROR`]: the error's source is not the end that its packet was
+/// sent to, but somebody on the way there.
+pub const FLAG_TRANSIT_ERROR: u8 = 8;
 
 /// Bits of a VXLAN network identifier below the flags: the key of a port or of a network.
 pub const TUNNEL_KEY_BITS: u32 = 22;

@@ -5,7 +5,8 @@
 #![expect(clippy::unwrap_used, reason = "a test may fail where it stands")]
 
 use bpf_abi::{
-    ConnKey, FLAG_ICMP_ERROR, FlowKey, MARK_FROM_PORT, STATE_FORWARD, STATE_REPLY, WHY_MISS,
+    ConnKey, FLAG_ICMP_ERROR, FLAG_TRANSIT_ERROR, FlowKey, MARK_FROM_PORT, STATE_FORWARD,
+    STATE_REPLY, WHY_MISS,
 };
 use datapath::{
     Datapath, Entry, KernelMaps, Maps, Options, Place, Places, Table, Upcalls, compile,
@@ -246,7 +247,8 @@ impl Kernel {
         frame: &[u8],
     ) -> Option<Fate> {
         let known = self.connections.contains_key(&tuple(key.in_port, key));
-        if key.flags & FLAG_ICMP_ERROR == 0 || !known {
+        let passes = key.flags & (FLAG_ICMP_ERROR | FLAG_TRANSIT_ERROR) == FLAG_ICMP_ERROR;
+        if !passes || !known {
             return None;
         }
         let flags = key.flags & !FLAG_ICMP_ERROR;

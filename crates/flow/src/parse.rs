@@ -53,14 +53,14 @@
 //!    it must not be a later fragment; IPv6 extension headers are not followed (next header 0, 43,
 //!    44, 60 is refused); its protocol must be TCP, UDP, UDP-Lite, DCCP, SCTP, or ICMP of the right
 //!    version with an echo type. Ports are read as above. Otherwise: `UnrelatedIcmpError`.
-//! 2. The outer source is not the embedded destination: `SpoofedIp`. The outer destination is not
-//!    the embedded source: `UnrelatedIcmpError`.
+//! 2. The outer destination is not the embedded source: `UnrelatedIcmpError`. The outer source is
+//!    not the embedded destination: flag `FLAG_TRANSIT_ERROR`; the key says nothing of it.
 //!
 //! An error is looked up in the connection table by that key, but it never makes or refreshes an
 //! entry: the entry would be its connection's.
 
 use crate::DropReason;
-use bpf_abi::{FLAG_FRAGMENT, FLAG_ICMP_ERROR, FlowKey, reverse_ports};
+use bpf_abi::{FLAG_FRAGMENT, FLAG_ICMP_ERROR, FLAG_TRANSIT_ERROR, FlowKey, reverse_ports};
 use wire::{ETHERNET_HEADER, IPV4_HEADER, IPV6_HEADER, bytes, checksum, ethertype, protocol};
 
 /// IPv6 extension headers that are followed in one packet.
@@ -250,8 +250,11 @@ impl Parsed {
     fn embedded(&mut self, packet: &[u8]) -> Result<(), DropReason> {
         let outer = self.key;
         let inner = Embedded::read(outer.family, packet).ok_or(DropReason::UnrelatedIcmpError)?;
-        require(outer.src == inner.dst, DropReason::SpoofedIp)?;
         require(outer.dst == inner.src, DropReason::UnrelatedIcmpError)?;
+        if outer.src != inner.dst {
+            self.key.flags |= FLAG_TRANSIT_ERROR;
+            self.key.src = inner.dst;
+        }
         self.key.proto = inner.proto;
         (self.key.sport, self.key.dport) = inner.reversed;
         self.key.flags |= FLAG_ICMP_ERROR;

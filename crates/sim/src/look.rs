@@ -5,7 +5,7 @@
 //! decision made for one packet holds for as many others as possible.
 
 use crate::step::Step;
-use bpf_abi::{FLAG_ICMP_ERROR, FlowKey, STATE_REPLY, reverse_ports};
+use bpf_abi::{FLAG_ICMP_ERROR, FLAG_TRANSIT_ERROR, FlowKey, STATE_REPLY, reverse_ports};
 use flow::{Decision, Mask, Question, Verdict, unmapped};
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -30,13 +30,13 @@ pub(crate) struct Look<'a> {
 
 impl<'a> Look<'a> {
     /// Every decision depends on the port, the family, the protocol, and on whether the packet is
-    /// an ICMP error under the key of its connection.
+    /// an ICMP error under the key of its connection, and whose.
     pub fn new(key: &'a FlowKey, tracing: bool) -> Self {
         let mask = FlowKey {
             in_port: u32::MAX,
             family: u8::MAX,
             proto: u8::MAX,
-            flags: FLAG_ICMP_ERROR,
+            flags: FLAG_ICMP_ERROR | FLAG_TRANSIT_ERROR,
             ..FlowKey::default()
         };
         let (tags, steps) = (Vec::with_capacity(16), tracing.then(Vec::new));
@@ -103,6 +103,11 @@ impl<'a> Look<'a> {
 
     pub fn is_icmp_error(&self) -> bool {
         self.key.flags & FLAG_ICMP_ERROR != 0
+    }
+
+    /// An ICMP error from somebody on the way, whose own address nobody knows.
+    pub fn is_transit_error(&self) -> bool {
+        self.key.flags & FLAG_TRANSIT_ERROR != 0
     }
 
     pub fn is_reply(&mut self) -> bool {

@@ -25,17 +25,24 @@ impl Sim<'_> {
         Ok(mac)
     }
 
-    /// The sources of an IP packet are the port's own.
+    /// The sources of an IP packet are the port's own. Errors about packets to others come from
+    /// routers: from ports that may use every address.
     pub(crate) fn check_source(&mut self, port: &Port) -> Outcome<()> {
         let mac = self.check_mac(port)?;
         if port.security.is_none() {
             return Ok(());
         }
+        let transit = self.look.is_transit_error();
         let own = port
             .sources(mac)
+            .filter(|net| !transit || net.prefix_len() == 0)
             .any(|net| self.look.address_in(Side::Src, &net));
         if own || self.has_no_address_yet() {
             return Ok(());
+        }
+        if transit {
+            let step = || Step::port(port, "it is no router that may report others' packets");
+            return Err(self.drop(DropReason::SpoofedIp, port.id.0, step));
         }
         let src = self.look.address(Side::Src);
         let step = || Step::port(port, format!("{src} from {mac} is not its address"));

@@ -1,6 +1,6 @@
 //! What holds for every topology and every packet.
 
-use bpf_abi::{FLAG_ICMP_ERROR, FlowKey};
+use bpf_abi::{FLAG_FRAGMENT, FLAG_ICMP_ERROR, FLAG_TRANSIT_ERROR, FlowKey};
 use flow::{Decision, Verdict, key_bytes, key_from_bytes};
 use proptest::prelude::*;
 use sim::testing::{Dice, key_of, random_change, random_frame, random_world};
@@ -51,9 +51,11 @@ fn equal_under(dice: &mut Dice, decision: &Decision, key: &FlowKey) -> FlowKey {
     other
 }
 
+const FLAGS: u8 = FLAG_ICMP_ERROR | FLAG_FRAGMENT | FLAG_TRANSIT_ERROR;
+
 /// Keys that the kernel program makes: no ports where there are none, two states.
 fn is_real(key: &FlowKey) -> bool {
-    key.state <= 1 && key.flags <= FLAG_ICMP_ERROR | bpf_abi::FLAG_FRAGMENT
+    key.state <= 1 && key.flags & !FLAGS == 0
 }
 
 proptest! {

@@ -465,11 +465,40 @@ fn an_icmp_error_takes_the_path_of_the_connection_it_speaks_of() {
             (0, 0),
             "the error leaves the entry alone"
         );
-        let spoofed = icmp_error(a, b, &there);
-        assert_eq!(
-            world.hand_in(TAP_B, &spoofed),
-            Fate::Dropped(DropReason::SpoofedIp)
-        );
+    }
+}
+
+#[test]
+fn an_icmp_error_of_somebody_on_the_way_asks_who_may_send_it() {
+    let mut world = World::new();
+    world.decide(TAP_A, STATE_FORWARD, local(TAP_B));
+    let reply = Action {
+        flags: ACTION_REPLY,
+        ..local(TAP_A)
+    };
+    let key = FlowKey {
+        in_port: TAP_B,
+        state: STATE_REPLY,
+        ..FlowKey::default()
+    };
+    let mask = Mask(FlowKey {
+        in_port: u32::MAX,
+        state: u8::MAX,
+        flags: u8::MAX,
+        ..FlowKey::default()
+    });
+    world.install(key, mask, reply);
+    for (a, b, router) in [(A4, B4, "203.0.113.1"), (A6, B6, "2001:db8:9::1")] {
+        let there = udp((a, 5), (b, 6), b"x");
+        let answer = udp((b, 6), (a, 5), b"y");
+        assert!(world.hand_in(TAP_A, &there).sent());
+        assert!(world.hand_in(TAP_B, &answer).sent());
+        // the entry of the connection is in force, and yet it is asked
+        let error = icmp_error(router, a, &there);
+        assert_eq!(world.hand_in(TAP_B, &error), Fate::Up(WHY_MISS));
+        let key = world.last_upcall.take().unwrap().0.key;
+        let flags = FLAG_ICMP_ERROR | FLAG_TRANSIT_ERROR;
+        assert_eq!((key.state, key.flags), (STATE_REPLY, flags));
     }
 }
 

@@ -212,6 +212,23 @@ fn an_error_is_translated_back_by_the_connection_it_speaks_of() {
     }
 }
 
+#[test]
+fn an_error_of_somebody_on_the_way_keeps_its_source() {
+    let routers = [(A4, B4, S4, "203.0.113.1"), (A6, B6, S6, "2001:db8:9::1")];
+    for (a, b, s, router) in routers {
+        let mut world = World::new();
+        let to = Action {
+            flags: ACTION_DST,
+            dst: written(a),
+            ..local(TAP_A)
+        };
+        let error = unreachable(router, s, &udp((s, 5), (b, 6), b"x"));
+        let expected = unreachable(router, a, &udp((a, 5), (b, 6), b"x"));
+        world.decide(TAP_B, STATE_FORWARD, to);
+        assert_eq!(world.hand_in(TAP_B, &error), Fate::Sent(expected));
+    }
+}
+
 /// Aggregates, frames whose checksum the device is to complete, and fragments, as the kernel makes
 /// them: A is S to B, and neither knows.
 #[test]

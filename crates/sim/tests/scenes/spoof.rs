@@ -1,10 +1,10 @@
 //! A VM speaks for itself only.
 
-use crate::{delivered, ip, reason, send, with_smac};
+use crate::{delivered, ip, reason, send, send_reply, with_smac};
 use flow::DropReason;
 use sim::testing::{Frame, Payload, Town, World, mac};
 use topology::AddressPair;
-use wire::Mac;
+use wire::{Icmp, Mac, icmp4, icmp6, protocol};
 
 const UDP: fn() -> Payload = || Payload::Udp(1000, 2000, vec![0; 8]);
 
@@ -75,6 +75,66 @@ fn allowed_pairs_are_allowed_with_their_mac_only() {
     assert_eq!(judge("10.0.0.200", town.a.mac), Some(DropReason::SpoofedIp));
     assert_eq!(judge("10.0.0.10", pair), Some(DropReason::SpoofedIp));
     assert_eq!(judge("fd00:77::5", town.a.mac), None);
+}
+
+/// What A, on the way to somebody behind it, says of a packet of B.
+fn too_late(town: &Town, family: u8) -> Vec<u8> {
+    let behind = ip(if family == 4 {
+        "192.0.2.9"
+    } else {
+        "fd00:77::9"
+    });
+    let opening = Frame {
+        dst: behind,
+        ..town.b.to(&town.a, family, UDP())
+    };
+    let (proto, kind) = match family {
+        4 => (protocol::ICMP, icmp4::TIME_EXCEEDED),
+        _ => (protocol::ICMPV6, icmp6::TIME_EXCEEDED),
+    };
+    let message = Icmp {
+        kind,
+        code: 0,
+        rest: [0; 4],
+        body: &opening.bytes()[14..],
+    }
+    .message(town.a.ip(family), town.b.ip(family));
+    let error = town.a.to(&town.b, family, Payload::Other(proto, message));
+    error.bytes()
+}
+
+#[test]
+fn errors_about_packets_to_others_come_from_those_who_may_route() {
+    let judge = |town: &Town, family| {
+        let error = too_late(town, family);
+        send_reply(&town.snapshot(), town.a.port, &error)
+    };
+    let mut town = Town::with_default_group();
+    for family in [4, 6] {
+        assert_eq!(reason(&judge(&town, family)), Some(DropReason::SpoofedIp));
+    }
+    // who may speak for a prefix may not for the routers in front of it
+    let allow = |town: &mut Town, nets: [&str; 2]| {
+        town.world.change_port(town.a.port, |port| {
+            let mac = port.mac;
+            let pair = |net: &str| AddressPair {
+                net: net.parse().unwrap(),
+                mac,
+            };
+            port.security.as_mut().unwrap().pairs = nets.map(pair).into();
+        });
+    };
+    allow(&mut town, ["192.0.2.0/24", "fd00:77::/64"]);
+    assert_eq!(reason(&judge(&town, 4)), Some(DropReason::SpoofedIp));
+    allow(&mut town, ["0.0.0.0/0", "::/0"]);
+    for family in [4, 6] {
+        assert_eq!(delivered(&judge(&town, family)), Some((town.b.port, 0)));
+    }
+    town.world
+        .change_port(town.a.port, |port| port.security = None);
+    for family in [4, 6] {
+        assert_eq!(delivered(&judge(&town, family)), Some((town.b.port, 0)));
+    }
 }
 
 #[test]
