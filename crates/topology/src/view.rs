@@ -1,33 +1,74 @@
 //! What one host needs of the topology: the networks its ports can reach, and what is on them.
+//!
+//! An external network is shared by the routers of all tenants, so what is behind them must not come
+//! with it: of a router that is reached from its outside a host needs the router, its floating IPs and
+//! its leases, which say what goes where, and the networks inside only as far as packets get there
+//! without translation.
 
-use crate::{BridgeId, Change, ObjectId, Remote, Snapshot};
-use std::collections::{BTreeMap, BTreeSet};
+use crate::{BridgeId, Change, ObjectId, Port, Remote, Snapshot};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// The networks of a host's ports and all that routers join to them.
 pub fn networks_of_host(all: &Snapshot, host: &str) -> BTreeSet<BridgeId> {
     let ports = all.ports().filter(|p| p.host() == Some(host));
-    joined(all, ports.filter_map(|p| p.bridge).collect())
+    let own = ports.filter_map(|p| p.bridge).collect();
+    closure(own, |bridge| {
+        let entered = all.bridge_ports(bridge);
+        let joined = entered.flat_map(|from| beside(all, from).filter(|to| passes(all, from, to)));
+        joined.filter_map(|to| to.bridge).collect()
+    })
 }
 
 /// The hosts that frames for a network can come from: those of its ports and of all networks that
-/// routers join to it.
+/// routers join to it. From beyond a router's outside they can come from any host: a host does not
+/// know who else is there.
 pub fn hosts_of_network(all: &Snapshot, bridge: BridgeId) -> BTreeSet<&str> {
-    let networks = joined(all, BTreeSet::from([bridge]));
-    let ports = networks.iter().flat_map(|b| all.bridge_ports(*b));
-    ports.filter_map(|p| p.host()).collect()
+    let networks = closure(BTreeSet::from([bridge]), |bridge| {
+        let left = all.bridge_ports(bridge);
+        let joined = left.flat_map(|to| beside(all, to).filter(|from| passes(all, from, to)));
+        joined.filter_map(|from| from.bridge).collect()
+    });
+    let ports = || networks.iter().flat_map(|b| all.bridge_ports(*b));
+    match ports().any(|p| p.outside) {
+        true => all.hosts().map(|h| h.name.as_str()).collect(),
+        false => ports().filter_map(|p| p.host()).collect(),
+    }
 }
 
-/// Networks and all that routers join to them.
-fn joined(all: &Snapshot, mut reached: BTreeSet<BridgeId>) -> BTreeSet<BridgeId> {
+/// These networks and all that can be reached in steps.
+fn closure(
+    mut reached: BTreeSet<BridgeId>,
+    step: impl Fn(BridgeId) -> Vec<BridgeId>,
+) -> BTreeSet<BridgeId> {
     let mut queue: Vec<BridgeId> = reached.iter().copied().collect();
     while let Some(bridge) = queue.pop() {
-        let routers = all.bridge_ports(bridge).filter_map(|p| p.router());
-        let joined = routers
-            .flat_map(|r| all.router_ports(r))
-            .filter_map(|p| p.bridge);
-        queue.extend(joined.filter(|b| reached.insert(*b)));
+        queue.extend(step(bridge).into_iter().filter(|b| reached.insert(*b)));
     }
     reached
+}
+
+/// All ports of a port's router.
+fn beside<'a>(all: &'a Snapshot, port: &Port) -> impl Iterator<Item = &'a Arc<Port>> + use<'a> {
+    port.router().into_iter().flat_map(|r| all.router_ports(r))
+}
+
+/// Whether packets that come into a router by one port may leave it by another as they are. What
+/// comes from a network where the router translates goes on at the host that it is for, which is
+/// known without the networks inside; but IPv6 is routed.
+fn passes(all: &Snapshot, from: &Port, to: &Port) -> bool {
+    let has_v6 = |port: &Port| port.addresses.iter().any(|a| a.ip.is_ipv6());
+    !translates(all, from) || (has_v6(from) && has_v6(to))
+}
+
+/// Whether a router translates what comes and goes by a port.
+fn translates(all: &Snapshot, port: &Port) -> bool {
+    let router = port.router().and_then(|r| all.router(r));
+    router
+        .and_then(|r| r.gateway)
+        .is_some_and(|g| g.snat && g.port == port.id)
 }
 
 /// The part of the topology that was sent to a host, as object ids and revisions.
@@ -66,17 +107,27 @@ impl View {
 fn needed(all: &Snapshot, host: &str) -> BTreeMap<ObjectId, u64> {
     let networks = networks_of_host(all, host);
     let mut ids: BTreeSet<ObjectId> = all.hosts().map(|h| ObjectId::Host(h.id)).collect();
-    let mut groups = BTreeSet::new();
+    let (mut groups, mut routers) = (BTreeSet::new(), BTreeSet::new());
     for &bridge in &networks {
         ids.insert(ObjectId::Bridge(bridge));
         ids.extend(all.bridge_subnets(bridge).map(|s| ObjectId::Subnet(s.id)));
         for port in all.bridge_ports(bridge) {
             ids.insert(ObjectId::Port(port.id));
-            ids.extend(port.router().map(ObjectId::Router));
+            routers.extend(port.router());
             if port.host() == Some(host) {
                 ids.extend(port.policy.map(ObjectId::Policy));
             }
             groups.extend(port.security.iter().flat_map(|s| s.groups.iter().copied()));
+        }
+    }
+    for router in routers {
+        ids.insert(ObjectId::Router(router));
+        ids.extend(all.router_leases(router).map(|l| ObjectId::Lease(l.id)));
+        for fip in all.router_floating_ips(router) {
+            // of the port that it leads to, perhaps far inside, this host needs no more than the port
+            ids.extend([ObjectId::FloatingIp(fip.id), ObjectId::Port(fip.port)]);
+            let here = all.port(fip.port).and_then(|p| p.host()) == Some(host);
+            ids.extend(fip.policy.filter(|_| here).map(ObjectId::Policy));
         }
     }
     let rules = groups
@@ -101,3 +152,6 @@ fn needed(all: &Snapshot, host: &str) -> BTreeMap<ObjectId, u64> {
         .filter_map(|id| Some((id, all.revision(id)?)))
         .collect()
 }
+
+#[cfg(test)]
+mod tests;
