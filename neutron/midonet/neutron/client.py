@@ -21,6 +21,7 @@ KINDS = {
     "router": ("routers", "Router"),
     "port": ("ports", "Port"),
     "floating_ip": ("floating_ips", "FloatingIp"),
+    "port_forwarding": ("port_forwardings", "PortForwarding"),
 }
 # Answers that say nothing about the resource: come back later.
 LATER = frozenset({401, 403, 408, 429, 502, 503, 504})

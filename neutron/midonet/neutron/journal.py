@@ -42,9 +42,10 @@ PUT_ORDER = (
     "router",
     "port",
     "floating_ip",
+    "port_forwarding",
 )
 # What nothing else names: deleted before anything is put, which may need its address or its name.
-LEAVES = ("floating_ip", "port", "security_group_rule")
+LEAVES = ("port_forwarding", "floating_ip", "port", "security_group_rule")
 
 _PENDING = "midonet_journal_pending"
 

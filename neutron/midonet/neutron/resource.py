@@ -1,7 +1,10 @@
 """Neutron's resources as they are now, by kind."""
 
+from neutron.objects import port_forwarding
+from neutron.services.portforwarding.common import exceptions as pf_exceptions
 from neutron_lib import constants, exceptions
 from neutron_lib import context as lib_context
+from neutron_lib.api.definitions import portbindings
 from neutron_lib.plugins import constants as services
 from neutron_lib.plugins import directory
 
@@ -16,6 +19,9 @@ def _l3():
     return directory.get_plugin(services.L3)
 
 
+# Device owners of ports that are nowhere in particular.
+ROUTER_OWNERS = frozenset({constants.DEVICE_OWNER_ROUTER_INTF, constants.DEVICE_OWNER_ROUTER_GW})
+
 READERS = {
     "qos_policy": lambda c, i: directory.get_plugin(services.QOS).get_policy(c, i),
     "network": lambda c, i: _core().get_network(c, i),
@@ -26,6 +32,7 @@ READERS = {
     "security_group_rule": lambda c, i: _core().get_security_group_rule(c, i),
     "router": lambda c, i: _l3().get_router(c, i),
     "floating_ip": lambda c, i: _l3().get_floatingip(c, i),
+    "port_forwarding": lambda c, i: _port_forwarding(c, i),
 }
 
 
@@ -35,6 +42,15 @@ def _port(context, port_id):
     if places.follow(context, port):
         return _core().get_port(context, port_id)
     return port
+
+
+def _port_forwarding(context, forwarding_id):
+    """With the floating IP it is part of, and the project of that."""
+    forwarding = port_forwarding.PortForwarding.get_object(context, id=forwarding_id)
+    if forwarding is None:
+        raise pf_exceptions.PortForwardingNotFound(id=forwarding_id)
+    floating_ip = _l3().get_floatingip(context, forwarding.floatingip_id)
+    return {**forwarding.to_dict(), "project_id": floating_ip["project_id"]}
 
 
 def _security_group(context, group_id):
@@ -62,11 +78,13 @@ def read(kind, resource_id):
 def acknowledged(kind, body):
     """The cluster has the resource: tell Neutron what follows from that.
 
-    A router is wherever its networks are, so an interface of it is up as soon as it is known.
+    A router is wherever its networks are, so an interface of it is up as soon as it is known. An
+    uplink is bound to a host, whose agent says whether it is up.
     """
     if (
         kind == "port"
-        and body["device_owner"] == constants.DEVICE_OWNER_ROUTER_INTF
+        and body["device_owner"] in ROUTER_OWNERS
+        and not body[portbindings.HOST_ID]
         and body["status"] != constants.PORT_STATUS_ACTIVE
     ):
         try:

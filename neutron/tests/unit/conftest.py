@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from oslo_utils import uuidutils
 
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -16,7 +17,7 @@ from fake_cluster import FakeCluster
 CONFIG = """
 [DEFAULT]
 core_plugin = ml2
-service_plugins = midonet_l3, qos, trunk
+service_plugins = port_forwarding, midonet_l3, qos, trunk
 transport_url = fake://
 enable_traditional_dhcp = false
 notify_nova_on_port_status_changes = false
@@ -157,6 +158,8 @@ class Maker:
 
     def __init__(self, context, core, l3):
         self._context, self._core, self._l3 = context, core, l3
+        # ports of other tests are on other hosts
+        self.host = f"gw-{uuidutils.generate_uuid()[:8]}"
 
     def _filled(self, collection, body):
         from neutron_lib.api import attributes
@@ -196,6 +199,20 @@ class Maker:
 
     def router(self, **given):
         return self._l3.create_router(self._context, {"router": self._filled("routers", given)})
+
+    def gateway(self, network, **given):
+        """A router with its gateway on a network."""
+        return self.router(external_gateway_info={"network_id": network["id"]}, **given)
+
+    def interface(self, router, **given):
+        """Add an interface, by port_id or subnet_id."""
+        return self._l3.add_router_interface(self._context, router["id"], given)
+
+    def uplink(self, network, host=None, interface="eth1", **profile):
+        """A port on an uplink network, on the test's own host if none is said."""
+        profile = {"interface_name": interface, **profile}
+        binding = {"binding:host_id": host or self.host, "binding:profile": profile}
+        return self.port(network, **binding)
 
     def floating_ip(self, network, **given):
         body = self._filled("floatingips", {"floating_network_id": network["id"], **given})

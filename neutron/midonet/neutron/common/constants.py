@@ -6,3 +6,5 @@ VIF_TYPE_MIDONET = "midonet"
 TYPE_MIDONET = "midonet"
 TYPE_UPLINK = "uplink"
 NETWORK_TYPES = frozenset({TYPE_MIDONET, TYPE_UPLINK})
+# Those that may be external: have gateways of routers and floating IPs.
+EXTERNAL_TYPES = frozenset({TYPE_MIDONET})

@@ -29,3 +29,21 @@ class UnsupportedDhcpOption(exceptions.InvalidInput):
         "supported: %(reason)s. Names are those of dnsmasq, values are written as for its "
         "--dhcp-option."
     )
+
+
+class UplinkInUse(exceptions.Conflict):
+    """Two uplinks on one interface."""
+
+    message = (
+        "Port %(port)s cannot have interface %(interface)s of host %(host)s: it is that of port "
+        "%(other)s. Several uplinks on one interface have a VLAN each, 'vlan' in binding:profile."
+    )
+
+
+class RouterInterfaceInUseAsGatewayByFloatingIP(exceptions.InUse):
+    """An interface by which floating IPs are reached."""
+
+    message = (
+        "Router interface for subnet %(subnet_id)s on router %(router_id)s cannot be deleted, as "
+        "floating IPs of its network need it."
+    )

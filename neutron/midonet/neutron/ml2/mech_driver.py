@@ -21,7 +21,8 @@ from sqlalchemy import orm
 from midonet.neutron import agents, dhcp_options, journal, status
 from midonet.neutron.common import config, exceptions
 from midonet.neutron.common import constants as ours
-from midonet.neutron.ml2 import address_groups, sg_callbacks
+from midonet.neutron.ml2 import address_groups, sg_callbacks, uplinks
+from midonet.neutron.services import port_forwarding
 from midonet.neutron.services.qos import driver as qos_driver
 from midonet.neutron.services.trunk import driver as trunk_driver
 
@@ -67,6 +68,7 @@ class MidonetMechanismDriver(api.MechanismDriver):
         self._trunks = trunk_driver.MidonetTrunkDriver()
         self._agents = agents.AgentCallbacks()
         address_groups.listen()
+        port_forwarding.adopt()
         registry.subscribe(self._start, resources.PROCESS, events.AFTER_INIT)
 
     @staticmethod
@@ -119,6 +121,7 @@ class MidonetMechanismDriver(api.MechanismDriver):
         segments = context.network_segments
         if len(segments) > 1 and any(s[api.NETWORK_TYPE] in ours.NETWORK_TYPES for s in segments):
             raise exceptions.MultipleSegments(count=len(segments))
+        uplinks.check_network(context.current)
 
     # Subnets
 
@@ -147,6 +150,7 @@ class MidonetMechanismDriver(api.MechanismDriver):
             return
         self._check_owner(context.current)
         dhcp_options.check(context.current)
+        self._check_uplink(context)
         self._block(context, moved=True)
         self._port(context, journal.CREATE)
 
@@ -160,6 +164,7 @@ class MidonetMechanismDriver(api.MechanismDriver):
         if context.current["device_owner"] != context.original["device_owner"]:
             self._check_owner(context.current)
         dhcp_options.check(context.current)
+        self._check_uplink(context)
         self._block(context, moved=context.host != context.original_host)
         self._port(context, journal.UPDATE)
 
@@ -184,6 +189,11 @@ class MidonetMechanismDriver(api.MechanismDriver):
                 owner=port["device_owner"],
                 instead=constants.DEVICE_OWNER_ROUTER_INTF,
             )
+
+    @staticmethod
+    def _check_uplink(context):
+        if uplinks.is_uplink(context.network.current):
+            uplinks.check_port(context.plugin_context, context.current)
 
     @staticmethod
     def _block(context, moved):
