@@ -5,12 +5,13 @@
 
 #include <linux/types.h>
 
-#define ABI 4
+#define ABI 5
 
 enum state { STATE_FORWARD = 0, STATE_REPLY = 1 };
 
 #define FLAG_ICMP_ERROR 1
 #define FLAG_FRAGMENT 2
+#define FLAG_TRANSLATED 4
 #define FLAG_TRANSIT_ERROR 8
 
 #define TUNNEL_KEY_MASK ((1u << 22) - 1)
@@ -21,8 +22,10 @@ enum state { STATE_FORWARD = 0, STATE_REPLY = 1 };
 #define MARK_TO_PORT 0x40000000u
 #define MARK_IFINDEX 0x3fffffffu
 
-/* Numbers of ports that are no device: sub-ports. Below, a number is an ifindex. */
+/* Numbers of ports that are no device: sub-ports and routers. Below, a number is an ifindex. */
 #define PORT_VIRTUAL 0x20000000u
+/* Numbers of routers have both bits. */
+#define PORT_ROUTER 0x10000000u
 
 /* IPv6 extension headers that are followed in one packet. */
 #define EXTENSIONS_MAX 6
@@ -33,6 +36,7 @@ enum state { STATE_FORWARD = 0, STATE_REPLY = 1 };
 #define IDLE_TCP_NS (7200ull * 1000000000)
 #define IDLE_OTHER_NS (180ull * 1000000000)
 #define IDLE_CLOSING_NS (60ull * 1000000000)
+#define IDLE_MAPPING_NS (240ull * 1000000000)
 #define REFRESH_NS 1000000000ull
 
 struct flow_key {
@@ -63,8 +67,7 @@ struct decision_key {
 	__u64 masked[FLOW_KEY_WORDS];
 };
 
-struct conn_key {
-	__u32 in_port;
+struct tuple {
 	__u8 family;
 	__u8 proto;
 	__u16 pad;
@@ -74,7 +77,25 @@ struct conn_key {
 	__u16 dport;
 };
 
+struct conn_key {
+	__u32 in_port;
+	union {
+		struct tuple tuple;
+		struct {
+			__u8 family;
+			__u8 proto;
+			__u16 pad;
+			__u8 src[16];
+			__u8 dst[16];
+			__u16 sport;
+			__u16 dport;
+		};
+	};
+};
+
 #define CONN_CLOSING 1
+#define CONN_TRANSLATED 2
+#define CONN_CLAIMED 4
 
 struct conn {
 	__u32 action;
@@ -87,9 +108,17 @@ struct conn {
 	__u64 seen_ns;
 	__u64 packets;
 	__u64 bytes;
+	struct tuple to;
 };
 
-enum action_kind { ACTION_NONE, ACTION_LOCAL, ACTION_TUNNEL, ACTION_DROP, ACTION_AGENT };
+enum action_kind {
+	ACTION_NONE,
+	ACTION_LOCAL,
+	ACTION_TUNNEL,
+	ACTION_DROP,
+	ACTION_AGENT,
+	ACTION_RESUME,
+};
 
 #define ACTION_TRACK 1
 #define ACTION_REPLY 2
@@ -97,20 +126,24 @@ enum action_kind { ACTION_NONE, ACTION_LOCAL, ACTION_TUNNEL, ACTION_DROP, ACTION
 #define ACTION_SRC 8
 #define ACTION_DST 16
 #define ACTION_DSCP 32
+#define ACTION_DST_PORT 64
+#define ACTION_SNAT 128
+#define ACTION_NAT64 256
 
 struct action {
 	__u32 generation;
 	__u8 kind;
-	__u8 flags;
 	__u8 hops;
-	__u8 reason;
+	__u16 flags;
 	__u32 ifindex;
 	__u32 vni;
 	__u32 mtu;
 	__u8 smac[6];
 	__u8 dmac[6];
 	__u8 dscp;
-	__u8 pad[7];
+	__u8 reason;
+	__u16 dst_port;
+	__u32 record;
 	__u64 packets;
 	__u64 bytes;
 	__u8 remote[16];
@@ -165,6 +198,41 @@ struct config {
 	__u32 local_family;
 	__u32 shaper_ifindex;
 	__u32 abi;
+	__u32 nat64_net;
+	__u32 nat64_bits;
+};
+
+#define BLOCKS_MAX 256
+/* Ports that a claim tries before it gives up. */
+#define CLAIM_TRIES 32
+#define POOLS_MAX 4096
+#define MAPPINGS_MAX 131072
+
+struct pool {
+	__u64 owned[BLOCKS_MAX / 64];
+	__u64 claims;
+	__u64 tries;
+	__u64 failures;
+	__u32 address;
+	__u32 count;
+	__u8 blocks[BLOCKS_MAX];
+};
+
+enum side { SIDE_INSIDE, SIDE_OUTSIDE };
+
+struct mapping_key {
+	__u32 router;
+	__u32 address;
+	__u16 port;
+	__u8 proto;
+	__u8 side;
+};
+
+struct mapping {
+	__u64 seen_ns;
+	__u32 address;
+	__u16 port;
+	__u16 pad;
 };
 
 struct fragment_key {
@@ -212,9 +280,12 @@ enum reason {
 	KERNEL_ERROR = 10,
 	PORT_UNKNOWN = 11,
 	SPOOFED_IP = 16,
+	TOO_MANY_DEVICES = 29,
 	UNRELATED_ICMP_ERROR = 31,
 	TUNNEL_SOURCE = 35,
 	PACKET_RATE = 50,
+	SNAT_EXHAUSTED = 52,
+	SNAT_PROTOCOL = 53,
 };
 
 #endif

@@ -9,6 +9,11 @@
 
 #define UNDERLAY_TTL 64
 
+static __always_inline int forwards(const struct action *a)
+{
+	return a->kind == ACTION_LOCAL || a->kind == ACTION_TUNNEL || a->kind == ACTION_RESUME;
+}
+
 /* Length of the IP packet, or of each packet that an aggregated frame will become. */
 static __always_inline __u32 ip_length(struct __sk_buff *skb, const struct packet *p)
 {
@@ -52,18 +57,29 @@ static __noinline int encapsulate(struct __sk_buff *skb, const struct action *a,
 	return bpf_redirect(config->vxlan_ifindex, 0);
 }
 
+#define ACTION_TRANSLATES (ACTION_SRC | ACTION_DST | ACTION_DST_PORT | ACTION_SNAT | ACTION_NAT64)
+
+static __always_inline int is_translated(const struct packet *p, const struct action *a)
+{
+	return a->flags & ACTION_TRANSLATES || p->key.flags & FLAG_TRANSLATED;
+}
+
 /* What few packets need. */
-static __noinline int rewrite(struct __sk_buff *skb, const struct packet *p, const struct action *a)
+__noinline int rewrite(struct __sk_buff *skb, const struct packet *p, const struct action *a)
 {
 	int reason = PASS;
 
+	if (!p || !a)
+		return KERNEL_ERROR;
 	if (a->flags & ACTION_DSCP)
 		reason = set_dscp(skb, p, a->dscp);
-	if (!reason && a->flags & (ACTION_SRC | ACTION_DST))
+	if (!reason && is_translated(p, a))
 		reason = translate(skb, p, a);
 	return reason;
 }
 
+/* What the program returns, or the number of the router where the packet goes on. What goes up is
+ * unchanged: it may come back. */
 static __noinline int apply(struct __sk_buff *skb, struct packet *p, struct action *a)
 {
 	int reason = PASS;
@@ -73,7 +89,7 @@ static __noinline int apply(struct __sk_buff *skb, struct packet *p, struct acti
 		a->bytes += skb->len;
 		return drop(skb, p->key.in_port, a->reason);
 	}
-	if (a->kind != ACTION_LOCAL && a->kind != ACTION_TUNNEL)
+	if (!forwards(a))
 		return upcall(skb, &p->key, 0, WHY_MISS);
 	if (a->mtu && ip_length(skb, p) > a->mtu)
 		return upcall(skb, &p->key, 0, WHY_MTU);
@@ -85,7 +101,7 @@ static __noinline int apply(struct __sk_buff *skb, struct packet *p, struct acti
 		if (reason)
 			return drop(skb, p->key.in_port, reason);
 	}
-	if (a->flags & (ACTION_SRC | ACTION_DST | ACTION_DSCP)) {
+	if (a->flags & ACTION_DSCP || is_translated(p, a)) {
 		reason = rewrite(skb, p, a);
 		if (reason)
 			return drop(skb, p->key.in_port, reason);
@@ -94,6 +110,8 @@ static __noinline int apply(struct __sk_buff *skb, struct packet *p, struct acti
 	a->bytes += skb->len;
 	if (a->kind == ACTION_LOCAL)
 		return deliver(skb, p->key.in_port, a->ifindex);
+	if (a->kind == ACTION_RESUME)
+		return a->ifindex;
 	return encapsulate(skb, a, p->key.in_port);
 }
 

@@ -5,41 +5,74 @@
 #include "maps.h"
 #include "parse.h"
 
-static __always_inline struct conn_key conn_key(const struct flow_key *key)
+static __always_inline void tuple_of(const struct flow_key *key, struct tuple *to)
 {
-	struct conn_key c = {
-		.in_port = key->in_port,
-		.family = key->family,
-		.proto = key->proto,
-		.sport = key->sport,
-		.dport = key->dport,
-	};
-
-	__builtin_memcpy(c.src, key->src, 16);
-	__builtin_memcpy(c.dst, key->dst, 16);
-	return c;
+	to->family = key->family;
+	to->proto = key->proto;
+	to->pad = 0;
+	__builtin_memcpy(to->src, key->src, 16);
+	__builtin_memcpy(to->dst, key->dst, 16);
+	to->sport = key->sport;
+	to->dport = key->dport;
 }
 
-/* The key of the answer as seen at `port`; false for ICMP messages that have no answer. */
-static __always_inline int reverse(const struct flow_key *key, __u32 port, struct conn_key *to)
+/* The packet as it came in at a port, before anything translates it. */
+static __always_inline void see(struct packet *p, __u32 in_port)
 {
-	struct conn_key c = { .in_port = port, .family = key->family, .proto = key->proto };
+	p->key.in_port = in_port;
+	p->seen.in_port = in_port;
+	tuple_of(&p->key, &p->seen.tuple);
+}
 
-	__builtin_memcpy(c.src, key->dst, 16);
-	__builtin_memcpy(c.dst, key->src, 16);
-	if (key->proto == PROTO_ICMP || key->proto == PROTO_ICMPV6) {
-		int type = icmp_counterpart(key->proto, key->dport >> 8);
+static __always_inline int same_tuple(const struct tuple *a, const struct tuple *b)
+{
+	const __u32 *x = (const __u32 *)a, *y = (const __u32 *)b;
+	__u32 differ = 0;
 
-		if (type < 0)
-			return 0;
-		c.sport = key->sport;
-		c.dport = (__u16)type << 8 | (key->dport & 0xff);
+#pragma unroll
+	for (__u32 i = 0; i < sizeof(*a) / 4; i++)
+		differ |= x[i] ^ y[i];
+	return !differ;
+}
+
+/* The tuple of the answer; false for ICMP messages that have none. */
+static __always_inline int reverse(const struct tuple *t, struct tuple *to)
+{
+	int type = 0;
+
+	to->family = t->family;
+	to->proto = t->proto;
+	to->pad = 0;
+	__builtin_memcpy(to->src, t->dst, 16);
+	__builtin_memcpy(to->dst, t->src, 16);
+	if (t->proto == PROTO_ICMP || t->proto == PROTO_ICMPV6) {
+		type = icmp_counterpart(t->proto, t->dport >> 8);
+		to->sport = t->sport;
+		to->dport = (__u16)type << 8 | (t->dport & 0xff);
 	} else {
-		c.sport = key->dport;
-		c.dport = key->sport;
+		to->sport = t->dport;
+		to->dport = t->sport;
 	}
-	*to = c;
-	return 1;
+	return type >= 0;
+}
+
+/* What the packet becomes: as it was judged, and what the action makes of that. */
+static __always_inline void outcome(const struct packet *p, const struct action *a,
+				    struct tuple *to)
+{
+	tuple_of(&p->key, to);
+	if (!a)
+		return;
+	if (a->flags & ACTION_SRC)
+		__builtin_memcpy(to->src, a->src, 16);
+	if (a->flags & ACTION_DST)
+		__builtin_memcpy(to->dst, a->dst, 16);
+	if (a->flags & ACTION_DST_PORT)
+		to->dport = a->dst_port;
+	if (a->flags & ACTION_SNAT) {
+		map_ipv4(to->src, p->claimed_address);
+		to->sport = p->claimed_port;
+	}
 }
 
 /* A pure SYN: a new connection, whatever is known about the tuple. */
@@ -75,34 +108,101 @@ static __always_inline int same_mac(const __u8 a[6], const __u8 b[6])
 	return x[0] == y[0] && x[1] == y[1] && x[2] == y[2];
 }
 
-/* An authorised packet leaves by `port`, translated by `a` if there is one: what answers it there is
- * a reply. Entries are replaced, not
- * changed, where their meaning changes, so that a slot that the LRU hands to another connection in
- * the same moment is never given ours. */
-static __noinline void record_reply(const struct packet *p, __u32 port, const struct action *a,
-				     __u64 now)
+/* An entry that is being made. Entries are replaced, not changed, where their meaning changes, so that
+ * a slot that the LRU hands to another connection in the same moment is never given ours. */
+static __always_inline struct conn *blank(void)
 {
-	struct conn fresh = { .state = STATE_REPLY, .seen_ns = now };
-	struct conn_key key;
-	struct conn *c;
+	__u32 zero = 0;
+	struct conn *c = bpf_map_lookup_elem(&SCRATCH, &zero);
 
-	if (!reverse(&p->key, port, &key))
-		return;
-	if (a && a->flags & ACTION_SRC)
-		__builtin_memcpy(key.dst, a->src, 16);
-	if (a && a->flags & ACTION_DST)
-		__builtin_memcpy(key.src, a->dst, 16);
-	if (closes(p))
-		fresh.flags = CONN_CLOSING;
+	if (c)
+		__builtin_memset(c, 0, sizeof(*c));
+	return c;
+}
+
+static __always_inline void touch(struct conn *c, const struct packet *p)
+{
+	if (stale(c, p->now))
+		c->seen_ns = p->now;
+	if (closes(p) && !(c->flags & CONN_CLOSING))
+		c->flags |= CONN_CLOSING;
+}
+
+/* An authorised packet goes on at or behind `port`, changed by `a` if there is one: what answers it
+ * there is a reply. What the packet becomes is turned round for the key; if that is not what it was,
+ * what it was is what the answer becomes. */
+__noinline int record(const struct packet *p, const struct action *a, __u32 port)
+{
+	struct conn_key key = { .in_port = port };
+	struct conn *c, *fresh;
+	struct tuple to;
+	__u8 flags;
+
+	if (!p)
+		return KERNEL_ERROR;
+	outcome(p, a, &to);
+	if (!reverse(&to, &key.tuple))
+		return PASS;
+	flags = same_tuple(&to, &p->seen.tuple) ? 0 : CONN_TRANSLATED;
+	if (!reverse(&p->seen.tuple, &to))
+		return PASS;
 	c = bpf_map_lookup_elem(&CONNS, &key);
-	if (c && c->state == STATE_REPLY && alive(c, key.proto, now) && !opens(p)) {
-		if (stale(c, now))
-			c->seen_ns = now;
-		if (closes(p) && !(c->flags & CONN_CLOSING))
-			c->flags |= CONN_CLOSING;
+	if (c && c->state == STATE_REPLY && alive(c, key.proto, p->now) && !opens(p) &&
+	    (c->flags & CONN_TRANSLATED) == flags && (!flags || same_tuple(&c->to, &to))) {
+		touch(c, p);
+		return PASS;
+	}
+	fresh = blank();
+	if (!fresh)
+		return KERNEL_ERROR;
+	fresh->state = STATE_REPLY;
+	fresh->seen_ns = p->now;
+	fresh->flags = flags | (closes(p) ? CONN_CLOSING : 0);
+	if (flags)
+		fresh->to = to;
+	return bpf_map_update_elem(&CONNS, &key, fresh, BPF_ANY) ? KERNEL_ERROR : PASS;
+}
+
+/* Where the reverse of what an action lets through is recorded; 0 for nowhere. An answer to what a
+ * router has translated must find its way back, tracked or not. */
+static __always_inline __u32 recorded_at(const struct packet *p, const struct action *a)
+{
+	int translated = p->key.flags & FLAG_TRANSLATED || a->flags & ACTION_DST;
+
+	if (a->record)
+		return a->record;
+	if (a->kind != ACTION_LOCAL)
+		return 0;
+	if (a->flags & ACTION_TRACK)
+		return a->ifindex;
+	return translated && is_router(p->seen.in_port) && !(a->flags & ACTION_REPLY) ? a->ifindex
+										      : 0;
+}
+
+static __always_inline void remember(const struct packet *p, const struct action *a)
+{
+	__u32 port = recorded_at(p, a);
+
+	if (port)
+		record(p, a, port);
+}
+
+/* Judges the packet as what its connection's entry makes of it, or gives it the source that was
+ * claimed for it. */
+static __always_inline void adopt(struct packet *p, const struct conn *c)
+{
+	if (c->flags & CONN_CLAIMED) {
+		p->claimed_address = *(const __u32 *)(c->to.src + 12);
+		p->claimed_port = c->to.sport;
 		return;
 	}
-	bpf_map_update_elem(&CONNS, &key, &fresh, BPF_ANY);
+	p->key.flags |= FLAG_TRANSLATED;
+	p->key.family = c->to.family;
+	p->key.proto = c->to.proto;
+	__builtin_memcpy(p->key.src, c->to.src, 16);
+	__builtin_memcpy(p->key.dst, c->to.dst, 16);
+	p->key.sport = c->to.sport;
+	p->key.dport = c->to.dport;
 }
 
 /* Gives a fragment the ports of its packet. */

@@ -5,12 +5,14 @@
 #include "apply.h"
 
 /* The number of the action for the first class that knows the key, 0 if none does. */
-static __noinline __u32 find_decision(const struct packet *p)
+__noinline __u32 find_decision(const struct packet *p)
 {
 	struct decision_key key = {};
 	struct mask *mask;
 	__u32 *action;
 
+	if (!p)
+		return 0;
 	for (__u32 slot = 0; slot < MASKS_MAX; slot++) {
 		__u32 at = slot;
 
@@ -28,34 +30,37 @@ static __noinline __u32 find_decision(const struct packet *p)
 }
 
 /* Makes or renews the packet's own entry from an action that forwards. */
-static __always_inline void enter(const struct packet *p, const struct conn_key *key,
-				  const struct conn *old, __u32 id, const struct action *a,
-				  __u64 now, __u32 len)
+__noinline int enter(struct __sk_buff *skb, const struct packet *p, const struct conn *old,
+			     __u32 id, const struct action *a)
 {
-	struct conn c = {
-		.action = id,
-		.generation = a->generation,
-		.state = a->flags & ACTION_REPLY ? STATE_REPLY : STATE_FORWARD,
-		.seen_ns = now,
-		.packets = 1,
-		.bytes = len,
-	};
+	struct conn *c = blank();
 
+	if (!p || !a || !c)
+		return KERNEL_ERROR;
+	c->action = id;
+	c->generation = a->generation;
+	c->state = a->flags & ACTION_REPLY ? STATE_REPLY : STATE_FORWARD;
+	c->seen_ns = p->now;
+	c->packets = 1;
+	c->bytes = skb->len;
 	if (closes(p))
-		c.flags = CONN_CLOSING;
+		c->flags = CONN_CLOSING;
 	if (old) {
-		c.packets += old->packets;
-		c.bytes += old->bytes;
-		c.flags |= old->flags;
+		c->packets += old->packets;
+		c->bytes += old->bytes;
+		c->flags |= old->flags & CONN_CLOSING;
 	}
-	__builtin_memcpy(c.smac, p->key.smac, 6);
-	__builtin_memcpy(c.dmac, p->key.dmac, 6);
-	bpf_map_update_elem(&CONNS, key, &c, BPF_ANY);
+	if (p->key.flags & FLAG_TRANSLATED)
+		c->flags |= CONN_TRANSLATED;
+	if (c->flags & CONN_TRANSLATED)
+		tuple_of(&p->key, &c->to);
+	__builtin_memcpy(c->smac, p->key.smac, 6);
+	__builtin_memcpy(c->dmac, p->key.dmac, 6);
+	return bpf_map_update_elem(&CONNS, &p->seen, c, BPF_ANY) ? KERNEL_ERROR : PASS;
 }
 
 /* `old`: the packet's entry if it has a live one that the packet does not start anew. */
-static __noinline int decide(struct __sk_buff *skb, struct packet *p, const struct conn_key *key,
-			     const struct conn *old, __u64 now)
+static __noinline int decide(struct __sk_buff *skb, struct packet *p, const struct conn *old)
 {
 	struct action *a;
 	__u32 id;
@@ -65,13 +70,13 @@ static __noinline int decide(struct __sk_buff *skb, struct packet *p, const stru
 	a = id ? bpf_map_lookup_elem(&ACTIONS, &id) : 0;
 	if (!a)
 		return upcall(skb, &p->key, 0, WHY_MISS);
+	if (a->flags & (ACTION_SNAT | ACTION_NAT64))
+		return drop(skb, p->key.in_port, SNAT_EXHAUSTED); /* there are no claims yet */
 	/* An ICMP error belongs to its connection's entry and makes none. Nor does what is dropped:
 	 * a port scan must not push connections out. */
-	if (!(p->key.flags & FLAG_ICMP_ERROR) &&
-	    (a->kind == ACTION_LOCAL || a->kind == ACTION_TUNNEL)) {
-		enter(p, key, old, id, a, now, skb->len);
-		if (a->kind == ACTION_LOCAL && a->flags & ACTION_TRACK)
-			record_reply(p, a->ifindex, a, now);
+	if (!(p->key.flags & FLAG_ICMP_ERROR) && forwards(a)) {
+		enter(skb, p, old, id, a);
+		remember(p, a);
 	}
 	return apply(skb, p, a);
 }

@@ -43,8 +43,8 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } ACTIONS SEC(".maps");
 
-/* Ports by number, which is the ifindex of a tap or a sub-port's own: who may make how many upcalls.
- * 0 is the tunnel. */
+/* Ports by number, which is the ifindex of a tap, or a sub-port's or a router's own: who may make how
+ * many upcalls. 0 is the tunnel. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
@@ -107,6 +107,26 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } PEERS SEC(".maps");
 
+/* Addresses and ports for source NAT, by the router's number. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, POOLS_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, __u32);
+	__type(value, struct pool);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} POOLS SEC(".maps");
+
+/* Who has which port of a pool, and which port who has, for protocols whose ports are mapped whoever
+ * the other end is. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, MAPPINGS_MAX);
+	__type(key, struct mapping_key);
+	__type(value, struct mapping);
+	__uint(pinning, LIBBPF_PIN_BY_NAME);
+} MAPPINGS SEC(".maps");
+
 /* What first fragments said. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -140,5 +160,13 @@ struct {
 	__type(value, struct config);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } CONFIG SEC(".maps");
+
+/* Room for the entry that is being made: the stack is small. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct conn);
+} SCRATCH SEC(".maps");
 
 #endif

@@ -34,36 +34,33 @@ static __always_inline int is_control(const struct flow_key *key)
 }
 
 /* Once a second, and when it closes: the entry lives on, and so does its reverse if it is here. */
-static __noinline void refresh(const struct packet *p, struct conn *c, const struct action *a,
-			       __u64 now)
+static __noinline void refresh(const struct packet *p, struct conn *c, const struct action *a)
 {
-	c->seen_ns = now;
+	c->seen_ns = p->now;
 	if (closes(p))
 		c->flags |= CONN_CLOSING;
-	if (a->kind == ACTION_LOCAL && a->flags & ACTION_TRACK)
-		record_reply(p, a->ifindex, a, now);
+	remember(p, a);
 }
 
 static __always_inline void count(const struct packet *p, struct conn *c, const struct action *a,
-				  __u64 now, __u32 len)
+				  __u32 len)
 {
 	if (p->key.flags & FLAG_ICMP_ERROR)
 		return;
 	c->packets++;
 	c->bytes += len;
-	if (stale(c, now) || (closes(p) && !(c->flags & CONN_CLOSING)))
-		refresh(p, c, a, now);
+	if (stale(c, p->now) || (closes(p) && !(c->flags & CONN_CLOSING)))
+		refresh(p, c, a);
 }
 
-/* A frame of the VM behind `in_port`. */
-static __noinline int pipeline(struct __sk_buff *skb, __u32 in_port)
+/* A frame that comes in at a port, or goes on at a router: what the program returns, or the number of
+ * the router where it goes on then. The verifier looks at it once, for it is no static function. */
+__noinline int pipeline(struct __sk_buff *skb, __u32 in_port)
 {
 	struct packet p = {};
-	struct conn_key key;
 	struct action *a;
 	struct conn *c;
 	int reason;
-	__u64 now;
 
 	reason = parse(skb, &p);
 	p.key.in_port = in_port;
@@ -71,27 +68,45 @@ static __noinline int pipeline(struct __sk_buff *skb, __u32 in_port)
 		reason = fragment(&p);
 	if (reason)
 		return drop(skb, in_port, reason);
-	if (is_control(&p.key))
-		return upcall(skb, &p.key, 0, WHY_CONTROL);
-	if (p.key.dmac[0] & 1)
-		return upcall(skb, &p.key, 0, WHY_FLOOD);
+	if (!is_router(in_port)) {
+		if (is_control(&p.key))
+			return upcall(skb, &p.key, 0, WHY_CONTROL);
+		if (p.key.dmac[0] & 1)
+			return upcall(skb, &p.key, 0, WHY_FLOOD);
+	} else if (!p.key.family) {
+		return drop(skb, in_port, ETHER_TYPE);
+	}
 
-	now = bpf_ktime_get_coarse_ns();
-	key = conn_key(&p.key);
-	c = bpf_map_lookup_elem(&CONNS, &key);
-	if (c && (!alive(c, key.proto, now) ||
+	p.now = bpf_ktime_get_coarse_ns();
+	see(&p, in_port);
+	c = bpf_map_lookup_elem(&CONNS, &p.seen);
+	if (c && (!alive(c, p.seen.proto, p.now) ||
 		  (opens(&p) && (c->state == STATE_REPLY || c->flags & CONN_CLOSING))))
 		c = 0;
+	if (c && c->flags & (CONN_TRANSLATED | CONN_CLAIMED))
+		adopt(&p, c);
 	/* Who may send an error about somebody else's packet is decided: the entry knows its ends only. */
 	if (c && c->action && !(p.key.flags & FLAG_TRANSIT_ERROR) &&
 	    same_mac(c->smac, p.key.smac) && same_mac(c->dmac, p.key.dmac)) {
 		a = bpf_map_lookup_elem(&ACTIONS, &c->action);
 		if (a && a->generation == c->generation) {
-			count(&p, c, a, now, skb->len);
+			count(&p, c, a, skb->len);
 			return apply(skb, &p, a);
 		}
 	}
-	return decide(skb, &p, &key, c, now);
+	return decide(skb, &p, c);
+}
+
+/* Stages of one packet: at its port and at routers that it comes into from outside. */
+#define STAGES_MAX 3
+
+static __always_inline int run(struct __sk_buff *skb, __u32 in_port)
+{
+	int next = pipeline(skb, in_port);
+
+	for (int i = 1; i < STAGES_MAX && next & PORT_VIRTUAL; i++)
+		next = pipeline(skb, next);
+	return next & PORT_VIRTUAL ? drop(skb, in_port, TOO_MANY_DEVICES) : next;
 }
 
 SEC("classifier") int from_port(struct __sk_buff *skb)
@@ -99,7 +114,7 @@ SEC("classifier") int from_port(struct __sk_buff *skb)
 	__u32 in_port;
 	int reason = own(skb, &in_port);
 
-	return reason ? drop(skb, in_port, reason) : pipeline(skb, in_port);
+	return reason ? drop(skb, in_port, reason) : run(skb, in_port);
 }
 
 SEC("classifier") int from_port_limited(struct __sk_buff *skb)
@@ -112,7 +127,7 @@ SEC("classifier") int from_port_limited(struct __sk_buff *skb)
 	if (reason)
 		return drop(skb, in_port, reason);
 	class = bpf_map_lookup_elem(&CLASSES, &in_port);
-	return class ? shape(skb, in_port, *class) : pipeline(skb, in_port);
+	return class ? shape(skb, in_port, *class) : run(skb, in_port);
 }
 
 /* The mark is kept between the ends of a veth pair in one namespace. */
@@ -121,7 +136,7 @@ SEC("classifier") int shaped(struct __sk_buff *skb)
 	__u32 in_port = skb->mark & MARK_IFINDEX;
 
 	skb->mark = 0; /* the underlay must not see it */
-	return in_port ? pipeline(skb, in_port) : TC_ACT_SHOT; /* the host's own chatter */
+	return in_port ? run(skb, in_port) : TC_ACT_SHOT; /* the host's own chatter */
 }
 
 SEC("classifier") int to_port_limited(struct __sk_buff *skb)
@@ -139,7 +154,7 @@ SEC("classifier") int inject(struct __sk_buff *skb)
 
 	skb->mark = 0; /* the underlay must not see it */
 	if (mark & MARK_FROM_PORT)
-		return pipeline(skb, port);
+		return run(skb, port);
 	if (mark & MARK_TO_PORT)
 		return deliver(skb, port, port);
 	return TC_ACT_SHOT; /* the host's own chatter on the device */
@@ -171,8 +186,10 @@ static __noinline int record_arrival(struct __sk_buff *skb, __u32 ifindex)
 
 	if (reason)
 		return reason;
+	see(&p, 0);
+	p.now = bpf_ktime_get_coarse_ns();
 	if (p.key.family && !(p.key.flags & (FLAG_ICMP_ERROR | FLAG_FRAGMENT)))
-		record_reply(&p, ifindex, 0, bpf_ktime_get_coarse_ns());
+		record(&p, 0, ifindex);
 	return PASS;
 }
 
@@ -204,6 +221,8 @@ SEC("classifier") int from_tunnel(struct __sk_buff *skb)
 		return drop(skb, 0, TUNNEL_KEY_UNKNOWN);
 	if (!to->ifindex)
 		return flood(skb, t.tunnel_id);
+	if (is_router(to->ifindex))
+		return run(skb, to->ifindex);
 	if (!(t.tunnel_id & (VNI_REPLY | VNI_UNTRACKED))) {
 		reason = record_arrival(skb, to->ifindex);
 		if (reason)

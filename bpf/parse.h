@@ -44,16 +44,21 @@ enum fragment_kind { FRAGMENT_NONE, FRAGMENT_FIRST, FRAGMENT_LATER };
 
 struct packet {
 	union {
-		struct flow_key key;
+		struct flow_key key; /* as it is judged */
 		__u64 words[FLOW_KEY_WORDS];
 	};
-	__u32 transport; /* offset of the transport header */
-	__u32 end;	 /* offset of the end of the IP packet */
+	struct conn_key seen; /* as it came */
+	__u64 now;	      /* when, CLOCK_MONOTONIC */
+	__u32 transport;      /* offset of the transport header */
+	__u32 end;	      /* offset of the end of the IP packet */
 	__u32 fragment_id;
 	__u8 fragment;
 	__u8 tcp_flags;
 	__u8 transport_len; /* of the header; 0 where nothing asks */
-	__u8 pad;
+	__u8 zero;
+	__be32 claimed_address;
+	__u16 claimed_port; /* what source it gets with an action that claims one */
+	__u16 pad;
 };
 
 struct ethernet {
@@ -132,6 +137,11 @@ static __always_inline int has_ports(__u8 proto)
 {
 	return proto == PROTO_TCP || proto == PROTO_UDP || proto == PROTO_UDPLITE ||
 	       proto == PROTO_DCCP || proto == PROTO_SCTP;
+}
+
+static __always_inline int is_router(__u32 port)
+{
+	return !(~port & (PORT_VIRTUAL | PORT_ROUTER));
 }
 
 static __always_inline int is_icmp(__u8 family, __u8 proto)
@@ -415,13 +425,13 @@ static __always_inline int parse_transport(struct __sk_buff *skb, struct packet 
 	return PASS;
 }
 
-/* Fills the packet, all but in_port and state. Returns a drop reason or PASS. */
-static __noinline int parse(struct __sk_buff *skb, struct packet *p)
+/* Fills the packet's key, all but in_port and state. Returns a drop reason or PASS. */
+__noinline int parse(struct __sk_buff *skb, struct packet *p)
 {
 	struct ethernet eth;
 	int reason;
 
-	if (load(skb, 0, &eth, sizeof(eth)))
+	if (!p || load(skb, 0, &eth, sizeof(eth)))
 		return MALFORMED;
 	__builtin_memcpy(p->key.smac, eth.smac, 6);
 	__builtin_memcpy(p->key.dmac, eth.dmac, 6);

@@ -3,7 +3,7 @@
 #ifndef MIDONET_REWRITE_H
 #define MIDONET_REWRITE_H
 
-#include "parse.h"
+#include "conn.h"
 
 #define TTL_IPV4 (ETH_LEN + 8)
 #define CHECK_IPV4 (ETH_LEN + 10)
@@ -11,6 +11,7 @@
 #define HOP_LIMIT_IPV6 (ETH_LEN + 7)
 #define ADDRESSES_IPV6 (ETH_LEN + 8)
 #define CHECK_ICMP 2
+#define ID_ICMP 4
 #define HEADER_ICMP 8
 
 /* Lowers TTL or hop limit by the routers passed; false when it does not suffice. */
@@ -26,7 +27,7 @@ static __always_inline int lower_ttl(struct __sk_buff *skb, const struct packet 
 	__u32 sum;
 	long err;
 
-	if (p->key.family == 4) {
+	if (p->seen.family == 4) {
 		if (load(skb, TTL_IPV4, &v4, sizeof(v4))) {
 			*reason = KERNEL_ERROR;
 			return 1;
@@ -60,12 +61,14 @@ static __always_inline int write_macs(struct __sk_buff *skb, const struct action
 	return bpf_skb_store_bytes(skb, 0, macs, sizeof(macs), 0) ? KERNEL_ERROR : PASS;
 }
 
-/* Source and destination as flow keys write them, and in what the sum of the new ones differs from
- * that of the old ones. */
-struct addresses {
-	__u8 src[16];
-	__u8 dst[16];
-	__u32 diff;
+/* What a packet becomes, and in what the sums of its new addresses and ports differ from those of the
+ * old ones. */
+struct change {
+	struct tuple to;
+	__u32 addresses;
+	__u32 outer; /* of the addresses that the packet itself has, if it is an ICMP error */
+	__u32 ports;
+	__u32 ported; /* whether ports change: a difference of 0 may be one of 0xffff */
 };
 
 /* Offset of the checksum in a transport header whose sum covers the addresses too; 0 if none does. */
@@ -91,34 +94,63 @@ static __always_inline __u16 adjust(__u16 check, __u32 diff)
 	return ~fold((__u16)~check + fold(diff));
 }
 
+/* An error from somebody on the way keeps its source: the key's is that of the packet inside. */
 static __always_inline long write_addresses(struct __sk_buff *skb, const struct packet *p,
-					    const struct addresses *to)
+					    const struct change *change)
 {
-	__u32 v4[2];
+	__u32 keeps = p->key.flags & FLAG_TRANSIT_ERROR, v4[2];
+	const struct tuple *to = &change->to;
 
-	if (p->key.family == 6)
-		return bpf_skb_store_bytes(skb, ADDRESSES_IPV6, to, 32, BPF_F_RECOMPUTE_CSUM);
+	if (p->seen.family == 6) {
+		if (keeps)
+			return bpf_skb_store_bytes(skb, ADDRESSES_IPV6 + 16, to->dst, 16,
+						   BPF_F_RECOMPUTE_CSUM);
+		return bpf_skb_store_bytes(skb, ADDRESSES_IPV6, to->src, 32, BPF_F_RECOMPUTE_CSUM);
+	}
 	v4[0] = *(const __u32 *)(to->src + 12);
 	v4[1] = *(const __u32 *)(to->dst + 12);
-	return bpf_l3_csum_replace(skb, CHECK_IPV4, 0, to->diff, 0) ?:
-	       bpf_skb_store_bytes(skb, ADDRESSES_IPV4, v4, sizeof(v4), 0);
+	if (bpf_l3_csum_replace(skb, CHECK_IPV4, 0, change->outer, 0))
+		return -1;
+	if (keeps)
+		return bpf_skb_store_bytes(skb, ADDRESSES_IPV4 + 4, &v4[1], 4, 0);
+	return bpf_skb_store_bytes(skb, ADDRESSES_IPV4, v4, sizeof(v4), 0);
+}
+
+static __always_inline __u32 differ(__u16 old, __u16 new)
+{
+	return (__u16)~bpf_htons(old) + bpf_htons(new);
+}
+
+/* Ports, or the identifier of an echo. */
+static __always_inline long write_ports(struct __sk_buff *skb, __u32 at, __u8 proto, __u16 first,
+					__u16 second)
+{
+	__u16 ports[2] = { bpf_htons(first), bpf_htons(second) };
+
+	if (has_ports(proto))
+		return bpf_skb_store_bytes(skb, at, ports, 4, 0);
+	return bpf_skb_store_bytes(skb, at + ID_ICMP, ports, 2, 0);
 }
 
 /* A transport checksum inside an ICMP message, which the message's own sum covers as well. */
 static __always_inline long embedded_check(struct __sk_buff *skb, const struct packet *p, __u32 at,
-					   __u32 diff)
+					   const struct change *change)
 {
-	__u32 offset = check_offset(p->key.family, p->key.proto);
+	__u32 offset = check_offset(p->seen.family, p->seen.proto), diff = change->ports;
 	__u16 old, new;
 
+	if (offset)
+		diff = fold(diff) + fold(change->addresses);
+	else if (p->seen.proto == PROTO_ICMP)
+		offset = CHECK_ICMP;
 	if (!offset || at + offset + 2 > p->end)
 		return 0; /* none, or cut off */
 	if (load(skb, at + offset, &old, 2))
 		return -1;
-	if (!old && zero_is_none(p->key.proto))
+	if (!old && zero_is_none(p->seen.proto))
 		return 0;
 	new = adjust(old, diff);
-	if (!new && zero_is_none(p->key.proto))
+	if (!new && zero_is_none(p->seen.proto))
 		new = 0xffff;
 	return bpf_skb_store_bytes(skb, at + offset, &new, 2, 0) ?:
 	       bpf_l4_csum_replace(skb, p->transport + CHECK_ICMP, old, new, 2);
@@ -127,17 +159,18 @@ static __always_inline long embedded_check(struct __sk_buff *skb, const struct p
 /* The packet inside an ICMP error went the other way: its source is the error's destination. The sum
  * of an IPv4 header stays what it is, for its checksum makes up for the addresses. */
 static __noinline int translate_embedded(struct __sk_buff *skb, const struct packet *p,
-					 const struct addresses *to)
+					 const struct change *change)
 {
-	__u32 at = p->transport + HEADER_ICMP;
+	__u32 at = p->transport + HEADER_ICMP, own = p->transport + CHECK_ICMP;
+	const struct tuple *to = &change->to;
 	struct ipv4 four;
 	__u8 six[32];
 	long err;
 
-	if (p->key.family == 4) {
+	if (p->seen.family == 4) {
 		if (load(skb, at, &four, sizeof(four)))
 			return KERNEL_ERROR;
-		four.check = adjust(four.check, to->diff);
+		four.check = adjust(four.check, change->addresses);
 		__builtin_memcpy(&four.src, to->dst + 12, 4);
 		__builtin_memcpy(&four.dst, to->src + 12, 4);
 		err = bpf_skb_store_bytes(skb, at, &four, sizeof(four), 0);
@@ -146,53 +179,68 @@ static __noinline int translate_embedded(struct __sk_buff *skb, const struct pac
 		__builtin_memcpy(six, to->dst, 16);
 		__builtin_memcpy(six + 16, to->src, 16);
 		err = bpf_skb_store_bytes(skb, at + 8, six, sizeof(six), 0) ?:
-		      bpf_l4_csum_replace(skb, p->transport + CHECK_ICMP, 0, to->diff, 0);
+		      bpf_l4_csum_replace(skb, own, 0, change->addresses, 0);
 		at += sizeof(struct ipv6);
 	}
-	return err || embedded_check(skb, p, at, to->diff) ? KERNEL_ERROR : PASS;
+	if (!err && change->ported) {
+		__u16 first = has_ports(to->proto) ? to->dport : to->sport;
+
+		err = write_ports(skb, at, to->proto, first, to->sport) ?:
+		      bpf_l4_csum_replace(skb, own, 0, change->ports, 0);
+	}
+	return err || embedded_check(skb, p, at, change) ? KERNEL_ERROR : PASS;
 }
 
-/* An error from somebody on the way keeps its source: the key's is that of the packet inside. */
-static __noinline int keep_source(struct __sk_buff *skb, const struct packet *p, struct addresses *to)
+/* A checksum that a device will complete holds the sum of the addresses and not that of the ports. */
+static __noinline int translate_transport(struct __sk_buff *skb, const struct packet *p,
+					  const struct change *change)
 {
-	__be32 v4;
-	long err;
+	__u8 proto = p->key.flags & FLAG_ICMP_ERROR ? 0 : p->seen.proto;
+	__u32 offset, flags = zero_is_none(proto) ? BPF_F_MARK_MANGLED_0 : 0;
+	long err = 0;
 
-	if (p->key.family == 6) {
-		err = load(skb, ADDRESSES_IPV6, to->src, 16);
-	} else {
-		err = load(skb, ADDRESSES_IPV4, &v4, sizeof(v4));
-		map_ipv4(to->src, v4);
-	}
-	to->diff = bpf_csum_diff((void *)p->key.dst, 16, (void *)to->dst, 16, 0);
+	if (!proto)
+		proto = p->seen.family == 6 ? PROTO_ICMPV6 : PROTO_ICMP;
+	offset = check_offset(p->seen.family, proto);
+	if (offset)
+		err = bpf_l4_csum_replace(skb, p->transport + offset, 0, change->outer,
+					  flags | BPF_F_PSEUDO_HDR);
+	if (err || !change->ported || p->key.flags & FLAG_ICMP_ERROR)
+		return err ? KERNEL_ERROR : PASS;
+	if (proto == PROTO_ICMP)
+		offset = CHECK_ICMP;
+	if (!offset)
+		return KERNEL_ERROR; /* one that no difference can change: SCTP's */
+	err = bpf_l4_csum_replace(skb, p->transport + offset, 0, change->ports, flags) ?:
+	      write_ports(skb, p->transport, proto, change->to.sport, change->to.dport);
 	return err ? KERNEL_ERROR : PASS;
 }
 
-/* One address for another; ports stay. A later fragment has no transport header, and the sum in its
- * first fragment is changed there. */
+/* Makes of the packet what it is to become. A later fragment has no transport header, and the sum in
+ * its first fragment is changed there. */
 static __noinline int translate(struct __sk_buff *skb, const struct packet *p,
 				const struct action *a)
 {
-	__u8 family = p->key.family, proto = p->key.proto;
-	__u32 offset, flags = BPF_F_PSEUDO_HDR;
-	struct addresses to;
+	struct change change;
+	int reason = PASS;
 
-	__builtin_memcpy(to.src, a->flags & ACTION_SRC ? a->src : p->key.src, 16);
-	__builtin_memcpy(to.dst, a->flags & ACTION_DST ? a->dst : p->key.dst, 16);
-	to.diff = bpf_csum_diff((void *)p->key.src, 32, (void *)to.src, 32, 0);
-	if (p->key.flags & FLAG_ICMP_ERROR) {
-		if (translate_embedded(skb, p, &to))
-			return KERNEL_ERROR;
-		proto = family == 6 ? PROTO_ICMPV6 : PROTO_ICMP;
-	}
-	if (p->key.flags & FLAG_TRANSIT_ERROR && keep_source(skb, p, &to))
-		return KERNEL_ERROR;
-	offset = p->key.flags & FLAG_FRAGMENT ? 0 : check_offset(family, proto);
-	if (zero_is_none(proto))
-		flags |= BPF_F_MARK_MANGLED_0;
-	if (offset && bpf_l4_csum_replace(skb, p->transport + offset, 0, to.diff, flags))
-		return KERNEL_ERROR;
-	return write_addresses(skb, p, &to) ? KERNEL_ERROR : PASS;
+	outcome(p, a, &change.to);
+	change.addresses = bpf_csum_diff((void *)p->seen.src, 32, (void *)change.to.src, 32, 0);
+	change.outer = change.addresses;
+	if (p->key.flags & FLAG_TRANSIT_ERROR)
+		change.outer = bpf_csum_diff((void *)p->seen.dst, 16, (void *)change.to.dst, 16, 0);
+	change.ported = p->seen.sport != change.to.sport || p->seen.dport != change.to.dport;
+	change.ports = 0;
+	if (change.ported)
+		change.ports = fold(differ(p->seen.sport, change.to.sport) +
+				    differ(p->seen.dport, change.to.dport));
+	if (p->key.flags & FLAG_ICMP_ERROR)
+		reason = translate_embedded(skb, p, &change);
+	if (!reason && !(p->key.flags & FLAG_FRAGMENT))
+		reason = translate_transport(skb, p, &change);
+	if (reason)
+		return reason;
+	return write_addresses(skb, p, &change) ? KERNEL_ERROR : PASS;
 }
 
 /* Differentiated services code point: the upper six bits of IPv4's TOS and of IPv6's traffic class;
@@ -204,7 +252,7 @@ static __noinline int set_dscp(struct __sk_buff *skb, const struct packet *p, __
 
 	if (load(skb, ETH_LEN, &old, sizeof(old)))
 		return KERNEL_ERROR;
-	if (p->key.family == 4) {
+	if (p->seen.family == 4) {
 		new = (old & ~bpf_htons(0x00fc)) | bpf_htons((__u16)dscp << 2);
 		err = bpf_l3_csum_replace(skb, CHECK_IPV4, old, new, 2) ?:
 		      bpf_skb_store_bytes(skb, ETH_LEN, &new, sizeof(new), 0);

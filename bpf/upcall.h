@@ -70,12 +70,15 @@ static __noinline int send_up(struct __sk_buff *skb, struct report *r)
 }
 
 /* The frame goes up and nowhere else. */
-static __noinline int upcall(struct __sk_buff *skb, struct flow_key *key, __u32 vni, __u8 why)
+__noinline int upcall(struct __sk_buff *skb, struct flow_key *key, __u32 vni, __u8 why)
 {
 	struct report r = { .key = key, .vni = vni, .why = why };
-	struct port *port = bpf_map_lookup_elem(&PORTS, &key->in_port);
+	struct port *port;
 	int reason;
 
+	if (!key)
+		return TC_ACT_SHOT;
+	port = bpf_map_lookup_elem(&PORTS, &key->in_port);
 	if (!port)
 		return drop(skb, key->in_port, PORT_UNKNOWN);
 	if (!take_tokens(port, skb->len, bpf_ktime_get_coarse_ns()))

@@ -537,6 +537,11 @@ impl<M> Places for World<M> {
         }
         self.at_host(host, router.key)
     }
+
+    fn number(&self, router: RouterId) -> Option<u32> {
+        let router = self.snapshot.router(router)?;
+        Some(bpf_abi::router_number(router.key))
+    }
 }
 
 impl<M> World<M> {

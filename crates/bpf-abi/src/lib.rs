@@ -141,6 +141,31 @@ pub struct ConnKey {
 /// `Conn::flags`: a FIN or RST has been seen; the entry lives only `IDLE_CLOSING_NS` more.
 pub const CONN_CLOSING: u8 = 1;
 
+/// `Conn::flags`: its packets are judged as `to`, and become what is decided about that.
+pub const CONN_TRANSLATED: u8 = 2;
+/// `Conn::flags`: its packets are judged as they come, and get the source of `to`, which was claimed.
+pub const CONN_CLAIMED: u8 = 4;
+
+/// Addresses and ports of a packet.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Tuple {
+    /// 4 or 6.
+    pub family: u8,
+    /// IP protocol number.
+    pub proto: u8,
+    /// Zero.
+    pub pad: u16,
+    /// IP source.
+    pub src: [u8; 16],
+    /// IP destination.
+    pub dst: [u8; 16],
+    /// Source port or ICMP identifier.
+    pub sport: u16,
+    /// Destination port or ICMP type and code.
+    pub dport: u16,
+}
+
 /// Value of the connection table.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -165,6 +190,8 @@ pub struct Conn {
     pub packets: u64,
     /// Bytes forwarded by this entry.
     pub bytes: u64,
+    /// What its packets are translated to, if `flags` say so.
+    pub to: Tuple,
 }
 
 /// `Action::kind`: the slot is free.
@@ -182,17 +209,23 @@ pub const ACTION_AGENT: u8 = 4;
 pub const ACTION_RESUME: u8 = 5;
 
 /// `Action::flags`: the connection is tracked: record its reverse where the packet arrives.
-pub const ACTION_TRACK: u8 = 1;
+pub const ACTION_TRACK: u16 = 1;
 /// `Action::flags`: decided as a reply: the entry made from it is one, its VNI says so.
-pub const ACTION_REPLY: u8 = 2;
+pub const ACTION_REPLY: u16 = 2;
 /// `Action::flags`: `remote` is an IPv6 address.
-pub const ACTION_REMOTE_V6: u8 = 4;
+pub const ACTION_REMOTE_V6: u16 = 4;
 /// `Action::flags`: `src` becomes the IP source.
-pub const ACTION_SRC: u8 = 8;
+pub const ACTION_SRC: u16 = 8;
 /// `Action::flags`: `dst` becomes the IP destination.
-pub const ACTION_DST: u8 = 16;
+pub const ACTION_DST: u16 = 16;
 /// `Action::flags`: `dscp` is written into the packet, and into the outer one of a tunnelled packet.
-pub const ACTION_DSCP: u8 = 32;
+pub const ACTION_DSCP: u16 = 32;
+/// `Action::flags`: `dst_port` becomes the destination port.
+pub const ACTION_DST_PORT: u16 = 64;
+/// `Action::flags`: the source becomes the address and a port of the pool of `record`.
+pub const ACTION_SNAT: u16 = 128;
+/// `Action::flags`: an IPv6 packet becomes an IPv4 one to `dst`, from an address of `Config`'s pool.
+pub const ACTION_NAT64: u16 = 256;
 
 /// What happens to every packet of a decision's class. What every packet needs comes first, in one
 /// cache line.
@@ -203,13 +236,11 @@ pub struct Action {
     pub generation: u32,
     /// `ACTION_*` kind.
     pub kind: u8,
-    /// `ACTION_*` flags.
-    pub flags: u8,
     /// Routers passed: subtracted from TTL or hop limit; too small a TTL goes to the agent.
     pub hops: u8,
-    /// Number of the drop reason.
-    pub reason: u8,
-    /// Number of the port for `ACTION_LOCAL`.
+    /// `ACTION_*` flags.
+    pub flags: u16,
+    /// Number of the port for `ACTION_LOCAL`, of the router for `ACTION_RESUME`.
     pub ifindex: u32,
     /// VNI with flags for `ACTION_TUNNEL`.
     pub vni: u32,
@@ -221,8 +252,13 @@ pub struct Action {
     pub dmac: [u8; 6],
     /// Differentiated services code point to write if `ACTION_DSCP` says so.
     pub dscp: u8,
-    /// Zero.
-    pub pad: [u8; 7],
+    /// Number of the drop reason.
+    pub reason: u8,
+    /// Destination port to write if `ACTION_DST_PORT` says so.
+    pub dst_port: u16,
+    /// Number of the router where the reverse is recorded, with what the packet was for what it has
+    /// become. 0: at `ifindex` if `ACTION_TRACK` says so and the packet arrives here.
+    pub record: u32,
     /// Packets that took this action.
     pub packets: u64,
     /// Their bytes.
@@ -254,7 +290,8 @@ pub struct Port {
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tunnel {
-    /// Tap of the port; 0 = a network's flood key: the frame goes to the agent.
+    /// Number of the port, or of the router where the frame goes on; 0 = a network's flood key: the
+    /// frame goes to the agent.
     pub ifindex: u32,
 }
 
@@ -357,10 +394,78 @@ pub struct Config {
     pub shaper_ifindex: u32,
     /// Layout of all maps; maps of another layout are not taken over.
     pub abi: u32,
+    /// First IPv4 address that stands for an IPv6 one, in host order.
+    pub nat64_net: u32,
+    /// Bits of an address that tell them apart; 0: there are none.
+    pub nat64_bits: u32,
+}
+
+/// Blocks of ports that there are: a block is 256 ports.
+pub const BLOCKS_MAX: usize = 256;
+/// Ports that a claim tries before it gives up.
+pub const CLAIM_TRIES: u32 = 32;
+/// Pools that a host can have.
+pub const POOLS_MAX: u32 = 4096;
+/// Mappings that a host can hold, two for each port.
+pub const MAPPINGS_MAX: u32 = 131_072;
+
+/// Value of the pools for source NAT. Key: the router's number (u32).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// A bit for each block that is this host's.
+    pub owned: [u64; BLOCKS_MAX / 64],
+    /// Ports that were claimed; kept by the kernel program, like the next two.
+    pub claims: u64,
+    /// Ports that were tried for that.
+    pub tries: u64,
+    /// Connections that found none.
+    pub failures: u64,
+    /// IPv4 address, as on the wire.
+    pub address: [u8; 4],
+    /// How many of `blocks` there are.
+    pub count: u32,
+    /// The blocks that are this host's, in any order.
+    pub blocks: [u8; BLOCKS_MAX],
+}
+
+/// `MappingKey::side`: by who has the port.
+pub const SIDE_INSIDE: u8 = 0;
+/// `MappingKey::side`: by the port of the pool.
+pub const SIDE_OUTSIDE: u8 = 1;
+
+/// Key of the mappings of protocols whose ports are mapped whoever the other end is (RFC 4787, 4.1).
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct MappingKey {
+    /// The router's number.
+    pub router: u32,
+    /// IPv4 address on this side, as on the wire.
+    pub address: [u8; 4],
+    /// Port or ICMP identifier on this side.
+    pub port: u16,
+    /// IP protocol number.
+    pub proto: u8,
+    /// `SIDE_*`.
+    pub side: u8,
+}
+
+/// Value of the mappings: the other side.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Mapping {
+    /// CLOCK_MONOTONIC of the last refresh.
+    pub seen_ns: u64,
+    /// IPv4 address on the other side, as on the wire.
+    pub address: [u8; 4],
+    /// Port or ICMP identifier there.
+    pub port: u16,
+    /// Zero.
+    pub pad: u16,
 }
 
 /// `Config::abi`: changes with every change of a map's meaning.
-pub const ABI: u32 = 4;
+pub const ABI: u32 = 5;
 
 /// Key of the fragment table: what all fragments of a packet have in common.
 #[repr(C)]
@@ -413,6 +518,8 @@ pub const IDLE_TCP_NS: u64 = 7_200 * 1_000_000_000;
 pub const IDLE_OTHER_NS: u64 = 180 * 1_000_000_000;
 /// Idle limit of a connection that has seen a FIN or RST, ns.
 pub const IDLE_CLOSING_NS: u64 = 60 * 1_000_000_000;
+/// Idle limit of a mapping, ns: longer than that of the connections that refresh it.
+pub const IDLE_MAPPING_NS: u64 = 240 * 1_000_000_000;
 /// How stale `Conn::seen_ns` may get before a packet refreshes it, ns.
 pub const REFRESH_NS: u64 = 1_000_000_000;
 
@@ -446,6 +553,14 @@ impl Conn {
             (false, 6) => IDLE_TCP_NS,
             (false, _) => IDLE_OTHER_NS,
         }
+    }
+}
+
+/// The port of a connection's destination; of ICMP messages, whose ends share it, the identifier.
+pub fn dst_port(key: &ConnKey) -> u16 {
+    match key.proto {
+        1 | 58 => key.sport,
+        _ => key.dport,
     }
 }
 

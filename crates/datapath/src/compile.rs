@@ -1,8 +1,9 @@
 //! From a decision about ports to an action about interfaces and tunnels.
 
 use bpf_abi::{
-    ACTION_DROP, ACTION_DSCP, ACTION_DST, ACTION_LOCAL, ACTION_REMOTE_V6, ACTION_REPLY,
-    ACTION_RESUME, ACTION_SRC, ACTION_TRACK, ACTION_TUNNEL, Action, VNI_REPLY, VNI_UNTRACKED,
+    ACTION_DROP, ACTION_DSCP, ACTION_DST, ACTION_DST_PORT, ACTION_LOCAL, ACTION_NAT64,
+    ACTION_REMOTE_V6, ACTION_REPLY, ACTION_RESUME, ACTION_SNAT, ACTION_SRC, ACTION_TRACK,
+    ACTION_TUNNEL, Action, VNI_REPLY, VNI_UNTRACKED,
 };
 use flow::{Decision, Destination, DropReason, Rewrite, Verdict, mapped};
 use std::{collections::BTreeSet, net::IpAddr};
@@ -44,6 +45,8 @@ pub trait Places {
     fn place(&self, port: PortId) -> Place;
     /// Where what has come to this router from its outside goes on: at this host or another one.
     fn router(&self, router: RouterId, host: &str) -> Place;
+    /// The number of a router that is known (`bpf_abi::router_number`).
+    fn number(&self, router: RouterId) -> Option<u32>;
 }
 
 /// A decision as the kernel can carry it out.
@@ -74,11 +77,17 @@ pub fn compile(decision: &Decision, places: &impl Places) -> Option<Compiled> {
             rewrite,
             mtu,
             track,
+            record,
             reply,
-            ..
         } => {
-            let flags = flag(*track, ACTION_TRACK) | flag(*reply, ACTION_REPLY);
+            let track = *track && record.is_none() && to.port().is_some();
+            let flags = flag(track, ACTION_TRACK) | flag(*reply, ACTION_REPLY);
             let base = rewritten(rewrite, *mtu, flags);
+            let base = match record.map(|router| places.number(router)) {
+                Some(Some(record)) => Action { record, ..base },
+                Some(None) => return Some(unbound(tags)),
+                None => base,
+            };
             let action = match to {
                 Destination::Port(port) => {
                     tags.insert(Tag::Port(*port));
@@ -99,19 +108,36 @@ pub fn compile(decision: &Decision, places: &impl Places) -> Option<Compiled> {
     })
 }
 
-fn flag(set: bool, bit: u8) -> u8 {
+/// A drop until the router is known that the packet should be recorded at.
+fn unbound(tags: BTreeSet<Tag>) -> Compiled {
+    Compiled {
+        action: drop_action(DropReason::PortUnbound),
+        tags,
+        cause: None,
+    }
+}
+
+fn flag(set: bool, bit: u16) -> u16 {
     if set { bit } else { 0 }
 }
 
-fn rewritten(rewrite: &Rewrite, mtu: u16, flags: u8) -> Action {
+fn rewritten(rewrite: &Rewrite, mtu: u16, flags: u16) -> Action {
+    let dst = match rewrite.nat64 {
+        Some(nat64) => Some(IpAddr::V4(nat64.dst)),
+        None => rewrite.dst,
+    };
     let flags = flags
         | flag(rewrite.src.is_some(), ACTION_SRC)
-        | flag(rewrite.dst.is_some(), ACTION_DST)
+        | flag(dst.is_some(), ACTION_DST)
+        | flag(rewrite.dst_port.is_some(), ACTION_DST_PORT)
+        | flag(rewrite.snat, ACTION_SNAT)
+        | flag(rewrite.nat64.is_some(), ACTION_NAT64)
         | flag(rewrite.dscp.is_some(), ACTION_DSCP);
     Action {
         flags,
         src: rewrite.src.map(mapped).unwrap_or_default(),
-        dst: rewrite.dst.map(mapped).unwrap_or_default(),
+        dst: dst.map(mapped).unwrap_or_default(),
+        dst_port: rewrite.dst_port.unwrap_or_default(),
         dscp: rewrite.dscp.unwrap_or_default() & DSCP_MAX,
         hops: rewrite.hops,
         smac: rewrite.smac.0,

@@ -1,10 +1,11 @@
 //! The maps in memory, for suites that run without root.
 
-use crate::{Maps, MapsError, class::words};
+use crate::{Maps, MapsError, Pool, PoolCounts, class::words, pool::in_use};
 use bpf_abi::{
     ACTIONS_MAX, Action, Conn, ConnKey, DecisionKey, DropCount, DropKey, FlowKey, Limit, LimitKey,
-    MASKS_MAX, Mask, Port, Subport,
+    MASKS_MAX, Mapping, MappingKey, Mask, Port, Subport,
 };
+use ipnet::Ipv4Net;
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     io,
@@ -13,7 +14,7 @@ use std::{
 use topology::TunnelKey;
 
 /// Twin of [`crate::KernelMaps`] with the kernel program's table look-up restated. What only the
-/// kernel program writes (connections, drops) can be set by hand.
+/// kernel program writes (connections, mappings, counts, drops) can be set by hand.
 #[derive(Debug, Default)]
 pub struct FakeMaps {
     masks: BTreeMap<u32, Mask>,
@@ -25,8 +26,14 @@ pub struct FakeMaps {
     limits: BTreeMap<LimitKey, Limit>,
     tunnels: BTreeMap<TunnelKey, u32>,
     peers: Option<BTreeSet<IpAddr>>,
+    pools: BTreeMap<TunnelKey, Pool>,
+    nat64: Option<Ipv4Net>,
     /// What [`Maps::connections`] lists.
     pub connections: Vec<(ConnKey, Conn)>,
+    /// What [`Maps::ports_in_use`] counts besides.
+    pub mappings: Vec<(MappingKey, Mapping)>,
+    /// What [`Maps::pools`] says that each has done.
+    pub pool_counts: BTreeMap<TunnelKey, PoolCounts>,
     /// What [`Maps::drops`] lists.
     pub drops: Vec<(DropKey, DropCount)>,
 }
@@ -52,6 +59,11 @@ impl FakeMaps {
     /// The underlay addresses that tunnelled frames may come from; `None`: any.
     pub fn peers(&self) -> Option<&BTreeSet<IpAddr>> {
         self.peers.as_ref()
+    }
+
+    /// The IPv4 addresses that stand for IPv6 ones.
+    pub fn nat64(&self) -> Option<Ipv4Net> {
+        self.nat64
     }
 }
 
@@ -191,6 +203,34 @@ impl Maps for FakeMaps {
 
     fn set_peers(&mut self, peers: &BTreeSet<IpAddr>) -> Result<(), MapsError> {
         self.peers = Some(peers.clone());
+        Ok(())
+    }
+
+    fn set_pool(&mut self, router: TunnelKey, pool: &Pool) -> Result<(), MapsError> {
+        self.pools.insert(router, pool.clone());
+        Ok(())
+    }
+
+    fn remove_pool(&mut self, router: TunnelKey) -> Result<(), MapsError> {
+        self.pools.remove(&router);
+        self.pool_counts.remove(&router);
+        Ok(())
+    }
+
+    fn pools(&self) -> Result<Vec<(TunnelKey, Pool, PoolCounts)>, MapsError> {
+        let counts = |router| self.pool_counts.get(router).copied().unwrap_or_default();
+        let all = self.pools.iter();
+        Ok(all.map(|(r, pool)| (*r, pool.clone(), counts(r))).collect())
+    }
+
+    fn ports_in_use(&self, now_ns: u64) -> Result<BTreeMap<(TunnelKey, u8), u32>, MapsError> {
+        let connections = self.connections.iter().copied();
+        let mappings = self.mappings.iter().copied();
+        Ok(in_use(&self.pools()?, connections, mappings, now_ns))
+    }
+
+    fn set_nat64(&mut self, net: Option<Ipv4Net>) -> Result<(), MapsError> {
+        self.nat64 = net;
         Ok(())
     }
 

@@ -1,16 +1,23 @@
 //! The maps as the kernel has them.
 
 use crate::{
-    Maps, MapsError,
+    Maps, MapsError, Pool, PoolCounts,
     pins::{Raw, raw},
+    pool::{in_use, router_key},
 };
 use aya::maps::{Array, HashMap, Map, MapData, MapError, PerCpuHashMap};
 use bpf_abi::{
     Action, Config, Conn, ConnKey, DecisionKey, DropCount, DropKey, Limit, LimitKey, MASKS_MAX,
-    Mask, Port, Subport, Tunnel,
+    Mapping, MappingKey, Mask, Port, Subport, Tunnel, router_number,
 };
 use flow::mapped;
-use std::{collections::BTreeSet, io, net::IpAddr, path::Path};
+use ipnet::Ipv4Net;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::IpAddr,
+    path::Path,
+};
 use topology::TunnelKey;
 
 /// A handle on the pinned maps. Handles are independent; each may live in its own thread.
@@ -26,6 +33,8 @@ pub struct KernelMaps {
     limits: HashMap<MapData, Raw<LimitKey>, Raw<Limit>>,
     tunnels: HashMap<MapData, u32, Raw<Tunnel>>,
     peers: HashMap<MapData, [u8; 16], u32>,
+    pools: HashMap<MapData, u32, Raw<bpf_abi::Pool>>,
+    mappings: HashMap<MapData, Raw<MappingKey>, Raw<Mapping>>,
     drops: PerCpuHashMap<MapData, Raw<DropKey>, Raw<DropCount>>,
     config: Array<MapData, Raw<Config>>,
 }
@@ -45,6 +54,8 @@ impl KernelMaps {
             limits: pinned(pin_dir, "LIMITS")?,
             tunnels: pinned(pin_dir, "TUNNELS")?,
             peers: pinned(pin_dir, "PEERS")?,
+            pools: pinned(pin_dir, "POOLS")?,
+            mappings: pinned(pin_dir, "MAPPINGS")?,
             drops: pinned(pin_dir, "DROPS")?,
             config: pinned(pin_dir, "CONFIG")?,
         })
@@ -293,6 +304,50 @@ impl Maps for KernelMaps {
         let config = self.config()?;
         self.set_config(&Config {
             check_peers: 1,
+            ..config
+        })
+    }
+
+    fn set_pool(&mut self, router: TunnelKey, pool: &Pool) -> Result<(), MapsError> {
+        let number = router_number(router);
+        let old =
+            absent_is_none(self.pools.get(&number, 0)).map_err(refused("POOLS", "read it"))?;
+        let counts = old.map_or_else(PoolCounts::default, |old| Pool::of_kernel(&old.0).1);
+        self.pools
+            .insert(number, raw(pool.to_kernel(counts)), 0)
+            .map_err(refused("POOLS", "insert a pool"))
+    }
+
+    fn remove_pool(&mut self, router: TunnelKey) -> Result<(), MapsError> {
+        absent_is_fine(self.pools.remove(&router_number(router)))
+            .map_err(refused("POOLS", "remove a pool"))
+    }
+
+    fn pools(&self) -> Result<Vec<(TunnelKey, Pool, PoolCounts)>, MapsError> {
+        let all: Result<Vec<_>, _> = self.pools.iter().collect();
+        let all = all.map_err(refused("POOLS", "list it"))?;
+        let known = |(number, pool): (u32, Raw<bpf_abi::Pool>)| {
+            let (pool, counts) = Pool::of_kernel(&pool.0);
+            Some((router_key(number)?, pool, counts))
+        };
+        Ok(all.into_iter().filter_map(known).collect())
+    }
+
+    fn ports_in_use(&self, now_ns: u64) -> Result<BTreeMap<(TunnelKey, u8), u32>, MapsError> {
+        let mappings: Result<Vec<_>, _> = self.mappings.iter().collect();
+        let mappings = mappings.map_err(refused("MAPPINGS", "list it"))?;
+        let mappings = mappings
+            .into_iter()
+            .map(|(key, mapping)| (key.0, mapping.0));
+        let connections = self.connections(usize::MAX)?.into_iter();
+        Ok(in_use(&self.pools()?, connections, mappings, now_ns))
+    }
+
+    fn set_nat64(&mut self, net: Option<Ipv4Net>) -> Result<(), MapsError> {
+        let config = self.config()?;
+        self.set_config(&Config {
+            nat64_net: net.map_or(0, |net| net.network().to_bits()),
+            nat64_bits: net.map_or(0, |net| u32::from(32 - net.prefix_len())),
             ..config
         })
     }

@@ -1,9 +1,15 @@
 //! What the agent does with the kernel program's maps; the kernel's maps and a fake twin do it.
 
+use crate::{Pool, PoolCounts};
 use bpf_abi::{
     Action, Conn, ConnKey, DecisionKey, DropCount, DropKey, Limit, LimitKey, Mask, Port, Subport,
 };
-use std::{collections::BTreeSet, io, net::IpAddr};
+use ipnet::Ipv4Net;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    net::IpAddr,
+};
 use topology::TunnelKey;
 
 /// An operation on a map was refused.
@@ -41,7 +47,7 @@ pub trait Maps {
     fn set_port(&mut self, ifindex: u32, rate: u32) -> Result<(), MapsError>;
     /// Forgets a port; absent is fine.
     fn remove_port(&mut self, ifindex: u32) -> Result<(), MapsError>;
-    /// All ports, sub-ports included.
+    /// All ports, sub-ports and routers included.
     fn ports(&self) -> Result<Vec<(u32, Port)>, MapsError>;
     /// Gives a sub-port its tap and tag; whoever had the number or the tag loses it.
     fn set_subport(&mut self, number: u32, subport: Subport) -> Result<(), MapsError>;
@@ -58,7 +64,8 @@ pub trait Maps {
     fn set_limit(&mut self, key: LimitKey, limit: Option<Limit>) -> Result<(), MapsError>;
     /// The packet rate limit of a port.
     fn limit(&self, key: LimitKey) -> Result<Option<Limit>, MapsError>;
-    /// Leads a tunnel key to a tap, or to the agent when `ifindex` is 0 (a network's flood key).
+    /// Leads a tunnel key to a port, to a router, or to the agent when `ifindex` is 0 (a network's
+    /// flood key).
     fn set_tunnel(&mut self, key: TunnelKey, ifindex: u32) -> Result<(), MapsError>;
     /// Forgets a tunnel key; absent is fine.
     fn remove_tunnel(&mut self, key: TunnelKey) -> Result<(), MapsError>;
@@ -67,6 +74,20 @@ pub trait Maps {
     /// Sets the underlay addresses that tunnelled frames may come from. Until the first call any
     /// source is taken.
     fn set_peers(&mut self, peers: &BTreeSet<IpAddr>) -> Result<(), MapsError>;
+
+    /// Gives a router its address and ports for source NAT, in place of those it had. Counters stay.
+    /// Connections keep ports that are no longer there until they are decided again, so what the
+    /// router's decisions depend on is to be invalidated after a block was taken away.
+    fn set_pool(&mut self, router: TunnelKey, pool: &Pool) -> Result<(), MapsError>;
+    /// Takes a router's pool away with its counters; absent is fine.
+    fn remove_pool(&mut self, router: TunnelKey) -> Result<(), MapsError>;
+    /// All pools by their routers' keys.
+    fn pools(&self) -> Result<Vec<(TunnelKey, Pool, PoolCounts)>, MapsError>;
+    /// How many ports of which block of which router's pool are held at this CLOCK_MONOTONIC time.
+    /// Blocks without any are left out. It reads all connections: call it seldom.
+    fn ports_in_use(&self, now_ns: u64) -> Result<BTreeMap<(TunnelKey, u8), u32>, MapsError>;
+    /// Sets the IPv4 addresses that stand for IPv6 ones where an IPv4 port is asked by IPv6.
+    fn set_nat64(&mut self, net: Option<Ipv4Net>) -> Result<(), MapsError>;
 
     /// Up to `limit` connections, in no order.
     fn connections(&self, limit: usize) -> Result<Vec<(ConnKey, Conn)>, MapsError>;

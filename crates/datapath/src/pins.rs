@@ -4,7 +4,7 @@ use crate::KernelMaps;
 use aya::{Pod, maps::MapInfo};
 use bpf_abi::{
     Action, Config, Conn, ConnKey, DecisionKey, DropCount, DropKey, Fragment, FragmentKey, Limit,
-    LimitKey, Mask, Port, Subport, Tunnel,
+    LimitKey, Mapping, MappingKey, Mask, Pool, Port, Subport, Tunnel,
 };
 use std::{ffi::CString, io, mem::MaybeUninit, os::unix::ffi::OsStrExt, path::Path};
 
@@ -36,7 +36,10 @@ pod!(
     DropKey,
     Limit,
     LimitKey,
+    Mapping,
+    MappingKey,
     Mask,
+    Pool,
     Port,
     Subport,
     Tunnel
@@ -55,6 +58,8 @@ const LAYOUT: &[(&str, usize, usize)] = &[
     ("LIMITS", size_of::<LimitKey>(), size_of::<Limit>()),
     ("TUNNELS", 4, size_of::<Tunnel>()),
     ("PEERS", 16, 4),
+    ("POOLS", 4, size_of::<Pool>()),
+    ("MAPPINGS", size_of::<MappingKey>(), size_of::<Mapping>()),
     ("FRAGMENTS", size_of::<FragmentKey>(), size_of::<Fragment>()),
     ("DROPS", size_of::<DropKey>(), size_of::<DropCount>()),
     ("UPCALLS", 0, 0),

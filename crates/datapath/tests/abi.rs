@@ -59,10 +59,11 @@ fn claims() -> Claims {
         mask = Mask { used, id, bits }
         decision_key = DecisionKey { mask, pad, masked }
         conn_key = ConnKey { in_port, family, proto, pad, src, dst, sport, dport }
-        conn = Conn { action, generation, state, flags, smac, dmac, pad, seen_ns, packets, bytes }
+        tuple = Tuple { family, proto, pad, src, dst, sport, dport }
+        conn = Conn { action, generation, state, flags, smac, dmac, pad, seen_ns, packets, bytes, to }
         action = Action {
-            generation, kind, flags, hops, reason, ifindex, vni, mtu, smac, dmac, dscp, pad, packets,
-            bytes, remote, src, dst
+            generation, kind, hops, flags, ifindex, vni, mtu, smac, dmac, dscp, reason, dst_port, record,
+            packets, bytes, remote, src, dst
         }
         port = Port { tokens, rate, refilled_ns, upcalls }
         tunnel = Tunnel { ifindex }
@@ -71,18 +72,26 @@ fn claims() -> Claims {
         limit = Limit { interval_ns, burst_ns, due_ns }
         drop_key = DropKey { in_port, reason }
         drop_count = DropCount { packets, bytes }
-        config = Config { vxlan_ifindex, check_peers, local, local_family, shaper_ifindex, abi }
+        config = Config {
+            vxlan_ifindex, check_peers, local, local_family, shaper_ifindex, abi, nat64_net, nat64_bits
+        }
+        pool = Pool { owned, claims, tries, failures, address, count, blocks }
+        mapping_key = MappingKey { router, address, port, proto, side }
+        mapping = Mapping { seen_ns, address, port, pad }
         fragment_key = FragmentKey { in_port, id, family, proto, pad, src, dst }
         fragment = Fragment { sport, dport }
         upcall = Upcall { time_ns, len, captured, vni, gso_size, why, parsed, key }
     }
     constants! { claims;
-        STATE_FORWARD, STATE_REPLY, FLAG_ICMP_ERROR, FLAG_FRAGMENT, FLAG_TRANSIT_ERROR, VNI_REPLY, VNI_UNTRACKED,
-        MARK_FROM_PORT, MARK_TO_PORT, MARK_IFINDEX, PORT_VIRTUAL, ACTIONS_MAX, CONN_CLOSING, ACTION_NONE,
-        ACTION_LOCAL, ACTION_TUNNEL, ACTION_DROP, ACTION_AGENT, ACTION_TRACK, ACTION_REPLY,
-        ACTION_REMOTE_V6, ACTION_SRC, ACTION_DST, ACTION_DSCP, FROM_VM, TO_VM, WHY_MISS, WHY_CONTROL, WHY_TTL, WHY_MTU, WHY_FLOOD, IDLE_TCP_NS,
-        IDLE_OTHER_NS, IDLE_CLOSING_NS, REFRESH_NS, ABI
+        STATE_FORWARD, STATE_REPLY, FLAG_ICMP_ERROR, FLAG_FRAGMENT, FLAG_TRANSLATED, FLAG_TRANSIT_ERROR,
+        VNI_REPLY, VNI_UNTRACKED,
+        MARK_FROM_PORT, MARK_TO_PORT, MARK_IFINDEX, PORT_VIRTUAL, PORT_ROUTER, ACTIONS_MAX, CONN_CLOSING, CONN_TRANSLATED, CONN_CLAIMED, ACTION_NONE,
+        ACTION_LOCAL, ACTION_TUNNEL, ACTION_DROP, ACTION_AGENT, ACTION_RESUME, ACTION_TRACK, ACTION_REPLY,
+        ACTION_REMOTE_V6, ACTION_SRC, ACTION_DST, ACTION_DSCP, ACTION_DST_PORT,
+        ACTION_SNAT, ACTION_NAT64, CLAIM_TRIES, POOLS_MAX, MAPPINGS_MAX, SIDE_INSIDE, SIDE_OUTSIDE, FROM_VM, TO_VM, WHY_MISS, WHY_CONTROL, WHY_TTL, WHY_MTU, WHY_FLOOD, IDLE_TCP_NS,
+        IDLE_OTHER_NS, IDLE_CLOSING_NS, IDLE_MAPPING_NS, REFRESH_NS, ABI
     }
+    claims.add("BLOCKS_MAX".into(), BLOCKS_MAX as u64, "BLOCKS_MAX");
     claims.add("MASKS_MAX".into(), MASKS_MAX as u64, "MASKS_MAX");
     claims.add(
         "UPCALL_DATA_MAX".into(),
@@ -112,9 +121,12 @@ fn claims() -> Claims {
         (DropReason::KernelError, "KERNEL_ERROR"),
         (DropReason::PortUnknown, "PORT_UNKNOWN"),
         (DropReason::SpoofedIp, "SPOOFED_IP"),
+        (DropReason::TooManyDevices, "TOO_MANY_DEVICES"),
         (DropReason::UnrelatedIcmpError, "UNRELATED_ICMP_ERROR"),
         (DropReason::TunnelSource, "TUNNEL_SOURCE"),
         (DropReason::PacketRate, "PACKET_RATE"),
+        (DropReason::SnatExhausted, "SNAT_EXHAUSTED"),
+        (DropReason::SnatProtocol, "SNAT_PROTOCOL"),
     ];
     for (reason, c) in found_by_the_program {
         claims.add(c.into(), reason as u64, c);

@@ -10,6 +10,7 @@ use uuid::Uuid;
 use wire::Mac;
 
 const PORT: PortId = PortId(Uuid::from_u128(1));
+const ROUTER: RouterId = RouterId(Uuid::from_u128(2));
 const REWRITE: Rewrite = Rewrite {
     hops: 1,
     smac: Mac([2, 0, 0, 0, 0, 1]),
@@ -32,6 +33,10 @@ impl Places for Everywhere {
 
     fn router(&self, _: RouterId, _: &str) -> Place {
         self.0.clone()
+    }
+
+    fn number(&self, router: RouterId) -> Option<u32> {
+        (router == ROUTER).then_some(router_number(9))
     }
 }
 
@@ -154,6 +159,77 @@ fn a_port_of_another_host_is_its_address_and_key_with_the_state_in_the_vni() {
     }
     let action = at(remote("2001:db8::2"), &forward(true, false)).action;
     assert_eq!(action.flags, ACTION_TRACK | ACTION_REMOTE_V6);
+}
+
+#[test]
+fn what_is_recorded_at_a_router_is_tracked_nowhere_else() {
+    let verdict = |record| Verdict::Forward {
+        to: Destination::Port(PORT),
+        rewrite: Rewrite {
+            snat: true,
+            ..REWRITE
+        },
+        mtu: 1450,
+        track: true,
+        record,
+        reply: false,
+    };
+    let compiled = at(remote("192.0.2.2"), &decision(verdict(Some(ROUTER))));
+    let action = compiled.action;
+    assert_eq!(
+        (action.flags, action.record),
+        (ACTION_SNAT, router_number(9))
+    );
+    assert_eq!(action.vni, 77 | VNI_UNTRACKED);
+    let unknown = RouterId(Uuid::from_u128(3));
+    let compiled = at(remote("192.0.2.2"), &decision(verdict(Some(unknown))));
+    assert_eq!(compiled.action.reason, DropReason::PortUnbound as u8);
+}
+
+#[test]
+fn what_goes_on_at_a_router_resumes_here_or_is_sent_to_its_host() {
+    let verdict = Verdict::Forward {
+        to: Destination::Router {
+            router: ROUTER,
+            host: "two".into(),
+        },
+        rewrite: REWRITE,
+        mtu: 1450,
+        track: true,
+        record: None,
+        reply: false,
+    };
+    let ifindex = router_number(9);
+    let here = at(Place::Local { ifindex }, &decision(verdict.clone())).action;
+    assert_eq!(
+        (here.kind, here.ifindex, here.flags),
+        (ACTION_RESUME, ifindex, 0)
+    );
+    let there = at(remote("192.0.2.2"), &decision(verdict)).action;
+    assert_eq!((there.kind, there.vni), (ACTION_TUNNEL, 77 | VNI_UNTRACKED));
+}
+
+#[test]
+fn destinations_may_change_port_and_family() {
+    let rewrite = Rewrite {
+        nat64: Some(flow::Nat64 {
+            dst: [10, 0, 0, 7].into(),
+        }),
+        dst_port: Some(8080),
+        ..Rewrite::default()
+    };
+    let verdict = Verdict::Forward {
+        to: Destination::Port(PORT),
+        rewrite,
+        mtu: 1450,
+        track: false,
+        record: None,
+        reply: false,
+    };
+    let action = at(Place::Local { ifindex: 5 }, &decision(verdict)).action;
+    let flags = ACTION_NAT64 | ACTION_DST | ACTION_DST_PORT;
+    assert_eq!((action.flags, action.dst_port), (flags, 8080));
+    assert_eq!(action.dst, mapped([10, 0, 0, 7].into()));
 }
 
 #[test]

@@ -116,6 +116,10 @@ impl Places for Spread<'_> {
     fn router(&self, _: RouterId, _: &str) -> Place {
         Place::Unbound
     }
+
+    fn number(&self, _: RouterId) -> Option<u32> {
+        None
+    }
 }
 
 impl Kernel {

@@ -112,6 +112,10 @@ reasons! {
     MetadataOff = 44, "metadata_off";
     /// From the metadata service to a port that is no longer there, or not what the service answers.
     MetadataUnknown = 45, "metadata_unknown";
+    /// The host's pool of source NAT ports, of this router, has none for the connection.
+    SnatExhausted = 52, "snat_exhausted";
+    /// Of a protocol without ports that source NAT can change.
+    SnatProtocol = 53, "snat_protocol";
     /// The queue of a port's bandwidth limit is full.
     RateLimit = 51, "rate_limit";
 }

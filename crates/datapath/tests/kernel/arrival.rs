@@ -3,7 +3,9 @@
 use crate::{
     frames::*,
     net::Net,
-    world::{RATE, World},
+    outside::{F4, ROUTER},
+    rewriting::written,
+    world::{RATE, World, local},
 };
 use bpf_abi::*;
 use datapath::Maps;
@@ -113,6 +115,26 @@ fn an_authorised_packet_is_delivered_and_recorded_as_its_flags_say() {
             record.map(|c| (c.state, c.action)),
             recorded.then_some((STATE_REPLY, 0))
         );
+    }
+}
+
+/// The flags do not matter at a router, and what came in there is not recorded as it came.
+#[test]
+fn a_handed_over_packet_goes_on_at_its_router() {
+    let mut arrival = Arrival::new();
+    let maps = arrival.world.table.maps_mut();
+    maps.set_tunnel(9, ROUTER).unwrap();
+    let inward = Action {
+        flags: ACTION_DST,
+        dst: written(B4),
+        ..local(arrival.tap)
+    };
+    arrival.world.decide(ROUTER, STATE_FORWARD, inward);
+    for (sport, flags) in [(1, 0), (2, VNI_REPLY), (3, VNI_UNTRACKED)] {
+        arrival.send(9 | flags, &udp((A4, sport), (F4, 53), b"question"));
+        assert_eq!(arrival.received(), b"question");
+        let record = arrival.world.conn(arrival.tap, UDP, (B4, 53), (A4, sport));
+        assert_eq!(record.unwrap().to.src, written(F4));
     }
 }
 

@@ -7,6 +7,7 @@ mod frames;
 mod hostile;
 mod limits;
 mod net;
+mod outside;
 mod parsing;
 mod pipeline;
 mod restart;

@@ -24,7 +24,7 @@ const S6: &str = "2001:db8::77:1";
 const D4: &str = "192.0.2.99";
 const D6: &str = "fd00:1234::99";
 
-fn written(ip: &str) -> [u8; 16] {
+pub fn written(ip: &str) -> [u8; 16] {
     mapped(ip.parse::<IpAddr>().unwrap())
 }
 
@@ -40,7 +40,7 @@ fn translating(family: u8) -> Action {
 }
 
 /// Builds one packet between any two addresses.
-type Build = fn(&str, &str) -> Vec<u8>;
+pub type Build = fn(&str, &str) -> Vec<u8>;
 
 fn without_checksum(src: &str, dst: &str) -> Vec<u8> {
     raw_ip(src, dst, UDP, &[0, 5, 0, 6, 0, 12, 0, 0, 1, 2, 3, 4])
@@ -92,11 +92,11 @@ fn with_icmp_sum(mut frame: Vec<u8>) -> Vec<u8> {
     frame
 }
 
-fn unreachable(src: &str, dst: &str, about: &[u8]) -> Vec<u8> {
+pub fn unreachable(src: &str, dst: &str, about: &[u8]) -> Vec<u8> {
     with_icmp_sum(icmp_error(src, dst, about))
 }
 
-const PACKETS: &[(&str, Build)] = &[
+pub const PACKETS: &[(&str, Build)] = &[
     ("udp", |s, d| udp((s, 5), (d, 6), b"odd")),
     ("udp without a checksum", without_checksum),
     ("tcp", |s, d| tcp((s, 5), (d, 6), SYN)),
