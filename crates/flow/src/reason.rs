@@ -118,4 +118,12 @@ reasons! {
     SnatProtocol = 53, "snat_protocol";
     /// The queue of a port's bandwidth limit is full.
     RateLimit = 51, "rate_limit";
+    /// Of a protocol without ports that source NAT can change.
+    SnatProtocol = 53, "snat_protocol";
+    /// To a floating IP of which only some ports are forwarded, and not to one of these.
+    NotForwarded = 54, "not_forwarded";
+    /// An answer as an address that is no longer the sender's: its floating IP went elsewhere.
+    TranslationGone = 55, "translation_gone";
+    /// The only way is by an uplink whose link or host is down.
+    UplinkDown = 56, "uplink_down";
 }

@@ -3,6 +3,7 @@
 
 use crate::{
     group::Sender,
+    outside::{Crossing, Entrance},
     pipeline::{Outcome, Sim},
     step::Step,
 };
@@ -22,6 +23,16 @@ pub(crate) struct Path<'a> {
     pub mtu: u16,
     /// Routers passed.
     pub hops: u8,
+    /// What changes in it.
+    pub rewrite: Rewrite,
+    /// The last router that it came into from its outside and left to its inside.
+    pub entrance: Option<Entrance<'a>>,
+    /// The first router that it left by its outside.
+    pub crossing: Option<Crossing>,
+    /// It was handed over: its destination is translated at the router it came in at.
+    pub handed_over: bool,
+    /// Its source is its own, or what a translation that still holds made of it.
+    pub vouched: bool,
 }
 
 impl<'a> Path<'a> {
@@ -32,6 +43,11 @@ impl<'a> Path<'a> {
             sender,
             mtu: bridge.mtu,
             hops: 0,
+            rewrite: Rewrite::default(),
+            entrance: None,
+            crossing: None,
+            handed_over: false,
+            vouched: true,
         }
     }
 }
@@ -49,7 +65,7 @@ impl<'a> Sim<'a> {
         if port.router().is_some() {
             return self.route(port, path);
         }
-        self.leave(port, path, Rewrite::default())
+        self.leave(port, path)
     }
 
     fn port_with_dmac(&mut self, bridge: &Bridge) -> Option<&'a Port> {

@@ -2,6 +2,7 @@
 //! frame alone, or come with a condition that the kernel checks for each packet (TTL, MTU).
 
 use crate::Packet;
+use std::net::IpAddr;
 use wire::{DEFAULT_TTL, Ethernet, Icmp, Ip, Mac, TCP_HEADER, UDP_HEADER, Udp, protocol};
 
 #[derive(Clone, Copy)]
@@ -35,6 +36,14 @@ impl<'a> Frame<'a> {
     pub fn ip(&self) -> Option<Ip<'a>> {
         let eth = Ethernet::read(self.bytes)?;
         Ip::read(eth.ethertype, eth.payload)
+    }
+
+    /// IP source.
+    pub fn source(&self) -> Option<IpAddr> {
+        Some(match self.ip()? {
+            Ip::V4(ip) => IpAddr::V4(ip.src),
+            Ip::V6(ip) => IpAddr::V6(ip.src),
+        })
     }
 
     /// The transport header and what follows, if no extension header or fragment is in between.

@@ -77,7 +77,8 @@ impl Sim<'_> {
         if self.must_not_be_told(at.router) {
             return None;
         }
-        let dst = self.look.address(Side::Src);
+        // as the sender knows itself, whatever the packet has become on the way
+        let dst = self.frame.source()?;
         let src = interface_address(self.snapshot, at, dst)?;
         let (kind, code, rest) = problem.icmp(dst.is_ipv4());
         let (proto, quote_max) = match dst {

@@ -13,6 +13,8 @@
 //! | `qos.rs` | marks |
 //! | `bridge.rs` | delivery by MAC, floods |
 //! | `router.rs`, `route.rs` | routers and their tables |
+//! | `outside.rs` | who is spoken to from outside, and the hand-over to its host |
+//! | `source.rs` | what a packet's source becomes on the way out |
 //! | `arp.rs`, `nd.rs`, `ra.rs`, `dhcp4.rs`, `dhcp6.rs` | answers from the topology |
 //! | `metadata.rs` | what is for the metadata service of the host |
 //! | `station.rs` | who is behind a port |
@@ -31,12 +33,14 @@ mod icmp_error;
 mod look;
 mod metadata;
 mod nd;
+mod outside;
 mod pipeline;
 mod port;
 mod qos;
 mod ra;
 mod route;
 mod router;
+mod source;
 mod spoof;
 mod station;
 mod step;
@@ -49,13 +53,17 @@ pub use ra::{ADVERTISERS_MAX, Advertisement, advertisements, farewells};
 pub use router::DEVICES_MAX;
 pub use station::{is_announcement, question, stations_of};
 pub use step::{Device, DeviceKind, Step};
-use topology::{BridgeId, PortId, Snapshot};
+use topology::{BridgeId, PortId, RouterId, Snapshot};
 
 /// Where a frame came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ingress {
-    /// From the VM at this port.
+    /// From the VM at this port, or, at a router's port, from the router itself: an ICMP error about
+    /// what it was handed.
     Port(PortId),
+    /// At this router, into which it came from its outside, addressed to one of the router's ports:
+    /// it was handed over to the host that knows its connection.
+    Router(RouterId),
     /// Over the underlay with this network's flood key: its sender's side has been judged by the
     /// sender's host, each receiver is judged here.
     Network(BridgeId),

@@ -3,9 +3,14 @@
 //! Reading is bit-precise. A prefix that does not match costs the bits up to the first that
 //! differs, a port outside a range the leading bits it shares with no port of the range. So a
 //! decision made for one packet holds for as many others as possible.
+//!
+//! What has been translated on the way is read as it is now, and reading it costs nothing: it
+//! follows from what was read to translate it.
 
 use crate::step::Step;
-use bpf_abi::{FLAG_ICMP_ERROR, FLAG_TRANSIT_ERROR, FlowKey, STATE_REPLY, reverse_ports};
+use bpf_abi::{
+    FLAG_ICMP_ERROR, FLAG_TRANSIT_ERROR, FLAG_TRANSLATED, FlowKey, STATE_REPLY, reverse_ports,
+};
 use flow::{Decision, Mask, Question, Verdict, unmapped};
 use ipnet::IpNet;
 use std::net::IpAddr;
@@ -21,6 +26,7 @@ pub(crate) enum Side {
 
 pub(crate) struct Look<'a> {
     key: &'a FlowKey,
+    now: Translated,
     mask: FlowKey,
     tags: Vec<Tag>,
     cacheable: bool,
@@ -28,20 +34,47 @@ pub(crate) struct Look<'a> {
     steps: Option<Vec<Step>>,
 }
 
+/// What is no longer as the key says.
+#[derive(Clone, Copy, Default)]
+struct Translated {
+    src: Option<IpAddr>,
+    dst: Option<IpAddr>,
+    sport: Option<u16>,
+    dport: Option<u16>,
+}
+
+impl Translated {
+    fn address(&self, side: Side) -> Option<IpAddr> {
+        match side {
+            Side::Src => self.src,
+            Side::Dst => self.dst,
+        }
+    }
+
+    fn port(&self, side: Side) -> Option<u16> {
+        match side {
+            Side::Src => self.sport,
+            Side::Dst => self.dport,
+        }
+    }
+}
+
 impl<'a> Look<'a> {
     /// Every decision depends on the port, the family, the protocol, and on whether the packet is
-    /// an ICMP error under the key of its connection, and whose.
+    /// an ICMP error under the key of its connection, and whose, and whether the record of that has
+    /// translated it.
     pub fn new(key: &'a FlowKey, tracing: bool) -> Self {
         let mask = FlowKey {
             in_port: u32::MAX,
             family: u8::MAX,
             proto: u8::MAX,
-            flags: FLAG_ICMP_ERROR | FLAG_TRANSIT_ERROR,
+            flags: FLAG_ICMP_ERROR | FLAG_TRANSIT_ERROR | FLAG_TRANSLATED,
             ..FlowKey::default()
         };
         let (tags, steps) = (Vec::with_capacity(16), tracing.then(Vec::new));
         Self {
             key,
+            now: Translated::default(),
             mask,
             tags,
             cacheable: true,
@@ -110,6 +143,27 @@ impl<'a> Look<'a> {
         self.key.flags & FLAG_TRANSIT_ERROR != 0
     }
 
+    /// Whether addresses and ports of the key are what the record of its connection says.
+    pub fn is_translated(&self) -> bool {
+        self.key.flags & FLAG_TRANSLATED != 0
+    }
+
+    /// From here on one side has another address.
+    pub fn translate(&mut self, side: Side, ip: IpAddr) {
+        match side {
+            Side::Src => self.now.src = Some(ip),
+            Side::Dst => self.now.dst = Some(ip),
+        }
+    }
+
+    /// From here on one side has another port; `None`: that of the key again.
+    pub fn translate_port(&mut self, side: Side, port: Option<u16>) {
+        match side {
+            Side::Src => self.now.sport = port,
+            Side::Dst => self.now.dport = port,
+        }
+    }
+
     pub fn is_reply(&mut self) -> bool {
         self.mask.state = u8::MAX;
         self.key.state == STATE_REPLY
@@ -127,6 +181,9 @@ impl<'a> Look<'a> {
 
     /// The whole address of one side.
     pub fn address(&mut self, side: Side) -> IpAddr {
+        if let Some(ip) = self.now.address(side) {
+            return ip;
+        }
         let bytes = match side {
             Side::Src => self.key.src,
             Side::Dst => self.key.dst,
@@ -137,6 +194,9 @@ impl<'a> Look<'a> {
 
     /// Whether the address of one side is in a prefix; never for the other family.
     pub fn address_in(&mut self, side: Side, net: &IpNet) -> bool {
+        if let Some(ip) = self.now.address(side) {
+            return net.contains(&ip);
+        }
         let (wanted, base) = match (net.network(), self.family()) {
             (IpAddr::V4(a), Some(Family::V4)) => (a.to_ipv6_mapped().octets(), V4_BASE),
             (IpAddr::V6(a), Some(Family::V6)) => (a.octets(), 0),
@@ -171,6 +231,9 @@ impl<'a> Look<'a> {
     /// Whether the port of one side is within bounds, both included. For protocols without ports
     /// the field is 0.
     pub fn port_in(&mut self, side: Side, min: u16, max: u16) -> bool {
+        if let Some(port) = self.now.port(side) {
+            return (min..=max).contains(&port);
+        }
         let (value, field) = match side {
             Side::Src => (self.key.sport, &mut self.mask.sport),
             Side::Dst => (self.key.dport, &mut self.mask.dport),
@@ -179,15 +242,33 @@ impl<'a> Look<'a> {
         (min..=max).contains(&value)
     }
 
+    /// The port of one side.
+    pub fn port(&mut self, side: Side) -> u16 {
+        let (value, field) = match side {
+            Side::Src => (self.key.sport, &mut self.mask.sport),
+            Side::Dst => (self.key.dport, &mut self.mask.dport),
+        };
+        *field = u16::MAX;
+        self.now.port(side).unwrap_or(value)
+    }
+
+    /// The upper eight bits of the port of one side.
+    pub fn block(&mut self, side: Side) -> u8 {
+        let (value, field) = match side {
+            Side::Src => (self.key.sport, &mut self.mask.sport),
+            Side::Dst => (self.key.dport, &mut self.mask.dport),
+        };
+        *field |= 0xff00;
+        topology::block_of(value)
+    }
+
     /// Which of 16 classes the packet's connection is in: the same for both directions, for their
     /// fragments, and for errors about it. So many share a load among a few, and take few bits: the
     /// lowest of the addresses, and the upper half of the ports, since systems tend to give the
     /// ports of one parity first.
     pub fn connection_class(&mut self) -> usize {
-        self.mask.src[15] |= 0x0f;
-        self.mask.dst[15] |= 0x0f;
         self.mask.sport |= 0xff00;
-        let [src, dst] = [self.key.src[15] & 0x0f, self.key.dst[15] & 0x0f];
+        let [src, dst] = [Side::Src, Side::Dst].map(|side| self.lowest_bits(side));
         let mut ports = self.key.sport >> 8;
         // of an ICMP message only the identifier is the same in both directions
         if !self.is_icmp() {
@@ -195,6 +276,23 @@ impl<'a> Look<'a> {
             ports ^= self.key.dport >> 8;
         }
         usize::from(src ^ dst) ^ usize::from(ports >> 4 ^ ports & 0x0f)
+    }
+
+    /// The lowest four bits of the address of one side.
+    fn lowest_bits(&mut self, side: Side) -> u8 {
+        let lowest = match self.now.address(side) {
+            Some(IpAddr::V4(ip)) => ip.octets()[3],
+            Some(IpAddr::V6(ip)) => ip.octets()[15],
+            None => {
+                let (value, field) = match side {
+                    Side::Src => (self.key.src, &mut self.mask.src),
+                    Side::Dst => (self.key.dst, &mut self.mask.dst),
+                };
+                field[15] |= 0x0f;
+                value[15]
+            }
+        };
+        lowest & 0x0f
     }
 
     /// Whether it is an ICMP message of this family.

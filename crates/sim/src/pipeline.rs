@@ -1,6 +1,6 @@
 //! The order in which a frame meets the topology.
 
-use crate::{Ingress, Packet, bridge::Path, frame::Frame, look::Look, step::Step};
+use crate::{Ingress, Packet, bridge::Path, frame::Frame, group::Sender, look::Look, step::Step};
 use flow::{Decision, DropReason, Verdict};
 use topology::{BridgeId, PortId, Snapshot};
 use uuid::Uuid;
@@ -29,6 +29,7 @@ pub(crate) fn run(
     };
     let outcome = match ingress {
         Ingress::Port(port) => sim.frame_from_port(port),
+        Ingress::Router(router) => sim.packet_at_router(router),
         Ingress::Network(bridge) => sim.copy_on_network(bridge),
     };
     sim.look.decide(outcome.unwrap_or_else(|stopped| stopped))
@@ -38,6 +39,9 @@ impl Sim<'_> {
     /// A frame from a VM.
     fn frame_from_port(&mut self, id: PortId) -> Outcome<Verdict> {
         let (port, bridge) = self.enter(id)?;
+        if port.router().is_some() {
+            return self.switch(Path::start(port, bridge, Sender::Trusted));
+        }
         if self.look.family().is_none() {
             return self.arp(port, bridge);
         }
@@ -55,8 +59,12 @@ impl Sim<'_> {
         if let Some(service) = self.metadata(port, bridge) {
             return Ok(service);
         }
-        let sender = self.judge_sender(port)?;
-        self.switch(Path::start(port, bridge, sender))
+        let sender = self.judge_translated_sender(port)?;
+        let vouched = !self.look.is_translated();
+        self.switch(Path {
+            vouched,
+            ..Path::start(port, bridge, sender)
+        })
     }
 
     /// A copy of a frame that its sender's host flooded. What is unicast here is for a station that

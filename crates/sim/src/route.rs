@@ -25,6 +25,9 @@ pub(crate) enum Way<'a> {
     Reject,
 }
 
+/// A subnet that a router is on, by which of its ports, and the network of that.
+type Around<'a> = (IpNet, &'a Port, BridgeId);
+
 /// A line of the table. Static routes whose next hop is on no interface that is up are none.
 struct Line<'a> {
     destination: IpNet,
@@ -77,8 +80,8 @@ impl<'a> Sim<'a> {
                 .is_none_or(|net| self.look.address_in(Side::Src, &net))
     }
 
-    fn table(&self, router: &Router) -> Vec<Line<'a>> {
-        let around: Vec<_> = connected(self.snapshot, router).collect();
+    fn table(&mut self, router: &Router) -> Vec<Line<'a>> {
+        let around = self.around(router);
         let direct = around.iter().map(|&(destination, out, bridge)| Line {
             destination,
             source: None,
@@ -89,20 +92,13 @@ impl<'a> Sim<'a> {
                 next: None,
             }),
         });
-        let fixed = router.routes.iter().filter_map(|route| {
-            let way = match route.nexthop {
-                Nexthop::Blackhole => Way::Blackhole,
-                Nexthop::Reject => Way::Reject,
-                Nexthop::Via(next) => {
-                    let (_, out, bridge) = around.iter().find(|(net, ..)| net.contains(&next))?;
-                    Way::Hop(Hop {
-                        out,
-                        bridge: *bridge,
-                        next: Some(next),
-                    })
-                }
+        let fixed = router.routes.iter().flat_map(|route| {
+            let ways = match route.nexthop {
+                Nexthop::Blackhole => vec![Way::Blackhole],
+                Nexthop::Reject => vec![Way::Reject],
+                Nexthop::Via(next) => ways_to(next, &around),
             };
-            Some(Line {
+            ways.into_iter().map(|way| Line {
                 destination: route.destination,
                 source: route.source,
                 weight: route.weight,
@@ -110,6 +106,27 @@ impl<'a> Sim<'a> {
             })
         });
         direct.chain(fixed).collect()
+    }
+
+    /// The subnets on the interfaces that are up, but for those of uplinks without a live plug.
+    fn around(&mut self, router: &Router) -> Vec<Around<'a>> {
+        let mut around: Vec<_> = connected(self.snapshot, router).collect();
+        let gateway = router.gateway.map(|g| g.port);
+        around.retain(|(_, out, bridge)| {
+            !out.outside || Some(out.id) == gateway || self.is_plugged(*bridge)
+        });
+        around
+    }
+
+    /// Whether an uplink has a live plug.
+    fn is_plugged(&mut self, bridge: BridgeId) -> bool {
+        self.look.tag(Tag::Ports(bridge));
+        let ports = self.snapshot.bridge_ports(bridge);
+        let plugs = ports.filter(|p| p.outside && p.host().is_some());
+        plugs.fold(false, |alive, plug| {
+            self.look.tag(Tag::Carrier(plug.id));
+            alive || self.snapshot.has_carrier(plug.id)
+        })
     }
 
     /// One of several equal ways, the same for all packets of a connection in both directions. A
@@ -169,11 +186,28 @@ impl<'a> Sim<'a> {
     }
 }
 
+/// The interfaces by which a next hop can be reached: of one network any, of several uplinks with the
+/// same subnet each.
+fn ways_to<'a>(next: IpAddr, around: &[Around<'a>]) -> Vec<Way<'a>> {
+    let mut ways: Vec<Hop<'a>> = Vec::new();
+    for &(net, out, bridge) in around {
+        if net.contains(&next) && !ways.iter().any(|hop| hop.bridge == bridge) {
+            let next = Some(next);
+            ways.push(Hop { out, bridge, next });
+        }
+    }
+    // an address that several inside networks have is taken at the first
+    if ways.iter().any(|hop| !hop.out.outside) {
+        ways.truncate(1);
+    }
+    ways.into_iter().map(Way::Hop).collect()
+}
+
 /// The subnets on the interfaces that are up. The router's tag covers them all.
 pub(crate) fn connected<'a>(
     snapshot: &'a topology::Snapshot,
     router: &Router,
-) -> impl Iterator<Item = (IpNet, &'a Port, BridgeId)> {
+) -> impl Iterator<Item = Around<'a>> {
     let ports = snapshot.router_ports(router.id).filter(|p| p.admin_up);
     let addresses = ports.flat_map(|p| p.addresses.iter().map(move |a| (p, a)));
     addresses.filter_map(|(port, address)| {

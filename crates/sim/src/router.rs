@@ -4,6 +4,7 @@ use crate::{
     bridge::Path,
     icmp_error::Problem,
     look::Side,
+    outside::Entrance,
     pipeline::{Outcome, Sim},
     route::{Hop, Way},
     step::Step,
@@ -11,8 +12,7 @@ use crate::{
 use flow::{DropReason, Rewrite, Verdict};
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
-use topology::{Port, Router, Tag};
-use wire::Mac;
+use topology::{BridgeId, Port, Router, Tag};
 
 /// Routers that one packet may pass.
 pub const DEVICES_MAX: u8 = 16;
@@ -25,30 +25,50 @@ pub(crate) struct Visit<'a> {
     pub inside: &'a Port,
     /// Interface of the first router: the one the sender knows.
     pub first: &'a Port,
+    /// That interface is the router's outside for this packet.
+    pub from_outside: bool,
+}
+
+/// Where a router sends a packet.
+struct Next<'a> {
+    /// The port that has the next hop, or behind which it is.
+    port: &'a Port,
+    /// It stands for a floating IP, which is the destination.
+    floating: bool,
+}
+
+impl Visit<'_> {
+    /// The router is the one that the packet was handed over at.
+    fn is_handed_over(&self, path: &Path<'_>) -> bool {
+        path.handed_over && path.hops == 0
+    }
 }
 
 impl<'a> Sim<'a> {
     /// From the interface whose MAC a packet was sent to, to where the routers send it.
     pub(crate) fn route(&mut self, first: &'a Port, mut path: Path<'a>) -> Outcome<Verdict> {
-        let mut inside = first;
-        for _ in 0..DEVICES_MAX {
+        let handed_over = path.handed_over;
+        let (mut inside, mut floating) = (first, false);
+        for n in 0..DEVICES_MAX {
             let router = self.router_up(inside)?;
             let visit = Visit {
                 router,
                 inside,
                 first,
+                from_outside: inside.outside || floating || (n == 0 && handed_over),
             };
-            let (out, next, dmac) = self.pass(&visit, &mut path)?;
-            if next.router().is_none() {
-                let rewrite = Rewrite {
-                    hops: path.hops,
-                    smac: out.mac,
-                    dmac,
-                    ..Rewrite::default()
-                };
-                return self.leave(next, path, rewrite);
+            if n == 0 && handed_over {
+                self.translate_destination(&visit, &mut path)?;
+            } else if visit.from_outside {
+                self.hand_over_to_owner(&visit, &path)?;
+            } else {
+                self.hand_over_to_block(&visit, &mut path)?;
             }
-            inside = next;
+            let next = self.pass(&visit, &mut path)?;
+            if next.port.router().is_none() {
+                return self.leave(next.port, path);
+            }
+            (inside, floating) = (next.port, next.floating);
         }
         let step = || {
             Step::port(
@@ -81,12 +101,8 @@ impl<'a> Sim<'a> {
         }
     }
 
-    /// Through one router: out of which interface, to whose port.
-    fn pass(
-        &mut self,
-        visit: &Visit<'a>,
-        path: &mut Path<'a>,
-    ) -> Outcome<(&'a Port, &'a Port, Mac)> {
+    /// Through one router, to the port that has the next hop.
+    fn pass(&mut self, visit: &Visit<'a>, path: &mut Path<'a>) -> Outcome<Next<'a>> {
         let router = visit.router;
         self.answer_for_itself(visit, path)?;
         self.check_martians(router)?;
@@ -94,6 +110,7 @@ impl<'a> Sim<'a> {
             let problem = Problem::TtlExpired;
             return Err(self.router_error(visit, problem, "the TTL is used up".to_owned()));
         }
+        self.vouch(router, path);
         let hop = self.hop(visit)?;
         let bridge = self.bridge_up(hop.bridge)?;
         if self.frame.ip_len() > usize::from(bridge.mtu) && !self.frame.may_be_fragmented() {
@@ -103,16 +120,42 @@ impl<'a> Sim<'a> {
             );
             return Err(self.router_error(visit, Problem::TooBig(bridge.mtu), what));
         }
-        let next = hop.next.unwrap_or_else(|| self.look.address(Side::Dst));
-        let Some((port, mac)) = self.neighbor(bridge.id, next) else {
-            return Err(self.unresolved(visit, &hop, next));
+        let ip = hop.next.unwrap_or_else(|| self.look.address(Side::Dst));
+        let Some((port, mac)) = self.neighbor(bridge.id, ip) else {
+            return Err(self.unresolved(visit, &hop, ip));
         };
+        let next = Next {
+            port,
+            floating: hop.next.is_none() && self.is_floating(bridge.id, ip),
+        };
+        let own_floating = next.floating && port.router() == Some(router.id);
+        if own_floating && !visit.from_outside && port.id == visit.inside.id {
+            // from the network of the floating IP, which is the router's outside then
+            self.hand_over_to_owner(visit, path)?;
+        }
         self.look
-            .step(|| Step::router(router, format!("to {next} via interface {}", hop.out.id)));
+            .step(|| Step::router(router, format!("to {ip} via interface {}", hop.out.id)));
+        let to_outside = hop.out.outside || own_floating;
+        match visit.from_outside {
+            true if to_outside || visit.is_handed_over(path) => {}
+            true => path.entrance = Some(Entrance::of(visit, path)),
+            false => self.cross(visit, hop.out, own_floating, path)?,
+        }
         path.hops += 1;
         path.mtu = path.mtu.min(bridge.mtu);
         path.bridge = bridge;
-        Ok((hop.out, port, mac))
+        path.rewrite = Rewrite {
+            hops: path.hops,
+            smac: hop.out.mac,
+            dmac: mac,
+            ..path.rewrite
+        };
+        Ok(next)
+    }
+
+    /// Whether an address of a network is a floating IP, for which a router's port stands.
+    fn is_floating(&self, bridge: BridgeId, ip: IpAddr) -> bool {
+        self.snapshot.floating_port(bridge, ip).is_some()
     }
 
     /// Where the router's table sends the packet.

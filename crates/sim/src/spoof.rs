@@ -29,10 +29,11 @@ impl Sim<'_> {
     /// routers: from ports that may use every address.
     pub(crate) fn check_source(&mut self, port: &Port) -> Outcome<()> {
         let mac = self.check_mac(port)?;
-        if port.security.is_none() {
+        let transit = self.look.is_transit_error();
+        // what the record of a connection has translated was its own
+        if port.security.is_none() || (self.look.is_translated() && !transit) {
             return Ok(());
         }
-        let transit = self.look.is_transit_error();
         let own = port
             .sources(mac)
             .filter(|net| !transit || net.prefix_len() == 0)

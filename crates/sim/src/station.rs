@@ -181,11 +181,11 @@ impl<'a> Sim<'a> {
         }
     }
 
-    /// The port that has a fixed address on a network, if it is up and nobody else may have it: the
-    /// one for which ARP and neighbour discovery are answered. A router's link-local address too,
+    /// The port that has a fixed address on a network, or a router's that stands for a floating IP, if
+    /// it is up and nobody else may have it: the one for which ARP and neighbour discovery are answered. A router's link-local address too,
     /// and any other that is made from a MAC.
     pub(crate) fn owner(&mut self, bridge: &Bridge, ip: IpAddr) -> Option<&'a Port> {
-        let fixed = self.snapshot.port_by_address(bridge.id, ip);
+        let fixed = self.snapshot.port_with_address(bridge.id, ip);
         let owner = match (fixed, ip) {
             (Some(fixed), _) => {
                 let (port, mac) = self.neighbor(bridge.id, ip)?;

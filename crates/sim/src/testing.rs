@@ -4,6 +4,7 @@
 //! that are likely to matter in them, from a seed.
 
 mod answers;
+mod coast;
 mod dice;
 mod frames;
 mod random;
@@ -11,8 +12,9 @@ mod town;
 mod world;
 
 pub use answers::random_answer;
+pub use coast::{Coast, FAR, FAR6, Peer, Tenant, mac_of, upstream};
 pub use dice::Dice;
 pub use frames::{Frame, Payload, key_of};
 pub use random::{random_change, random_frame, random_world};
 pub use town::{Town, Vm};
-pub use world::{World, mac, rule};
+pub use world::{Uplink, World, mac, rule};

@@ -87,6 +87,30 @@ impl Snapshot {
             .filter_map(|id| self.floating_ip(*id))
     }
 
+    /// The floating IP or port forwarding of a router with an address, on whatever of its networks.
+    pub fn router_floating_ips_at(
+        &self,
+        router: RouterId,
+        address: IpAddr,
+    ) -> impl Iterator<Item = &Arc<FloatingIp>> {
+        let bridges: BTreeSet<BridgeId> =
+            self.router_ports(router).filter_map(|p| p.bridge).collect();
+        let at = bridges
+            .into_iter()
+            .flat_map(move |bridge| self.floating_ips_at(bridge, address));
+        at.filter(move |fip| fip.router == router)
+    }
+
+    /// The addresses that a router's port stands for: of the floating IPs on its network.
+    pub(crate) fn stood_for(&self, port: &Port) -> impl Iterator<Item = (BridgeId, IpAddr)> {
+        let of_router = port.router().zip(port.bridge);
+        let fips = of_router.into_iter().flat_map(|(router, bridge)| {
+            let all = self.router_floating_ips(router);
+            all.filter(move |fip| fip.bridge == bridge)
+        });
+        fips.map(|fip| (fip.bridge, fip.address))
+    }
+
     /// The router's port that stands for a floating IP on a network: the one through which the
     /// router is there, its gateway before others.
     pub fn floating_port(&self, bridge: BridgeId, address: IpAddr) -> Option<&Arc<Port>> {

@@ -437,6 +437,8 @@ impl Snapshot {
             touched.insert(Tag::Ports(bridge));
             touched.insert(Tag::Mac(bridge, port.mac));
             touched.extend(port.addresses.iter().map(|a| Tag::Neighbor(bridge, a.ip)));
+            let floating = self.stood_for(port);
+            touched.extend(floating.map(|(bridge, ip)| Tag::Neighbor(bridge, ip)));
         }
     }
 

@@ -156,6 +156,13 @@ impl Snapshot {
         self.holder(&Tag::Neighbor(bridge, ip))
     }
 
+    /// The port that stands for an address on a network: a router's, if it is a floating IP, or the
+    /// one whose fixed address it is.
+    pub fn port_with_address(&self, bridge: BridgeId, ip: IpAddr) -> Option<&Arc<Port>> {
+        let floating = self.floating_port(bridge, ip);
+        floating.or_else(|| self.port_by_address(bridge, ip))
+    }
+
     fn holder(&self, tag: &Tag) -> Option<Holder<'_>> {
         let fixed = self.fixed(tag);
         let learned = self.station(tag).filter(|s| self.outranks(s, fixed));
@@ -167,7 +174,7 @@ impl Snapshot {
     fn fixed(&self, tag: &Tag) -> Option<&Arc<Port>> {
         match tag {
             Tag::Mac(bridge, mac) => self.port_by_mac(*bridge, *mac),
-            Tag::Neighbor(bridge, ip) => self.port_by_address(*bridge, *ip),
+            Tag::Neighbor(bridge, ip) => self.port_with_address(*bridge, *ip),
             _ => None,
         }
     }

@@ -3,9 +3,10 @@
 use ipnet::IpNet;
 use std::net::IpAddr;
 use topology::{
-    Address, AddressGroup, AddressGroupId, Bridge, BridgeId, Direction, Family, Group, GroupId,
-    Host, HostId, Ipv6Mode, Layer4, Link, Object, Port, PortId, Remote, Route, Router, RouterId,
-    Rule, RuleId, Security, Snapshot, Subnet, SubnetId,
+    Address, AddressGroup, AddressGroupId, Bridge, BridgeId, Direction, Family, FloatingIp,
+    FloatingIpId, Gateway, Group, GroupId, Host, HostId, Ipv6Mode, Layer4, Lease, Link, Object,
+    Port, PortId, Remote, Route, Router, RouterId, Rule, RuleId, Security, Snapshot, Subnet,
+    SubnetId,
 };
 use uuid::Uuid;
 use wire::Mac;
@@ -42,16 +43,22 @@ impl World {
     pub fn new() -> Self {
         let mut world = Self::default();
         for n in 1..=2 {
-            let id = HostId(world.id());
-            let tunnel = IpAddr::from([192, 0, 2, n]);
-            world.objects.push(Object::Host(Host {
-                id,
-                name: format!("host{n}"),
-                tunnel,
-                draining: false,
-            }));
+            world.host(n);
         }
         world
+    }
+
+    /// The host `hostN`.
+    pub fn host(&mut self, n: u8) -> String {
+        let id = HostId(self.id());
+        let (name, tunnel) = (format!("host{n}"), IpAddr::from([192, 0, 2, n]));
+        self.objects.push(Object::Host(Host {
+            id,
+            name: name.clone(),
+            tunnel,
+            draining: false,
+        }));
+        name
     }
 
     /// The snapshot of everything.
@@ -134,6 +141,64 @@ impl World {
         addresses: &[(SubnetId, &str)],
     ) -> PortId {
         self.port(bridge, Link::Router(router), addresses, None)
+    }
+
+    /// The port by which a router is on an external network.
+    pub fn gateway(
+        &mut self,
+        router: RouterId,
+        bridge: BridgeId,
+        addresses: &[(SubnetId, &str)],
+        snat: bool,
+    ) -> PortId {
+        let port = self.interface(router, bridge, addresses);
+        self.change_port(port, |p| p.outside = true);
+        self.change_router(router, |r| r.gateway = Some(Gateway { port, snat }));
+        port
+    }
+
+    /// An uplink of a router by an interface of a host: a network of its own, the router's port and
+    /// the plug.
+    pub fn uplink(&mut self, router: RouterId, host: &str, addresses: [(&str, &str); 2]) -> Uplink {
+        let bridge = self.bridge();
+        let of_port = addresses.map(|(cidr, ip)| (self.subnet(bridge, cidr), ip));
+        let port = self.interface(router, bridge, &of_port);
+        let plug = self.vm(bridge, host, &[], None);
+        for id in [port, plug] {
+            self.change_port(id, |p| p.outside = true);
+        }
+        Uplink { bridge, port, plug }
+    }
+
+    /// A floating IP that leads to a fixed address.
+    pub fn floating_ip(
+        &mut self,
+        (bridge, address): (BridgeId, &str),
+        router: RouterId,
+        (port, fixed): (PortId, IpAddr),
+    ) -> FloatingIpId {
+        let id = FloatingIpId(self.id());
+        self.objects.push(Object::FloatingIp(FloatingIp {
+            id,
+            address: address.parse().expect("an address"),
+            bridge,
+            router,
+            port,
+            fixed,
+            forwarded: None,
+            policy: None,
+        }));
+        id
+    }
+
+    /// Blocks of a router's ports that a host has leased.
+    pub fn lease(&mut self, router: RouterId, host: &str, blocks: &[u8]) {
+        self.objects.push(Object::Lease(Lease {
+            id: Lease::id_of(router, host),
+            router,
+            host: host.to_owned(),
+            blocks: blocks.iter().copied().collect(),
+        }));
     }
 
     /// A VM's port on a host; without groups it is trusted.
@@ -239,4 +304,33 @@ impl World {
         });
         change(port.expect("a port of this world"));
     }
+
+    /// Changes the router with this id.
+    pub fn change_router(&mut self, id: RouterId, change: impl FnOnce(&mut Router)) {
+        let router = self.objects.iter_mut().find_map(|o| match o {
+            Object::Router(router) if router.id == id => Some(router),
+            _ => None,
+        });
+        change(router.expect("a router of this world"));
+    }
+
+    /// Changes the floating IP with this id.
+    pub fn change_floating_ip(&mut self, id: FloatingIpId, change: impl FnOnce(&mut FloatingIp)) {
+        let fip = self.objects.iter_mut().find_map(|o| match o {
+            Object::FloatingIp(fip) if fip.id == id => Some(fip),
+            _ => None,
+        });
+        change(fip.expect("a floating IP of this world"));
+    }
+}
+
+/// An uplink of a [`World`].
+#[derive(Clone, Copy, Debug)]
+pub struct Uplink {
+    /// Its network.
+    pub bridge: BridgeId,
+    /// The router's port.
+    pub port: PortId,
+    /// The host's interface.
+    pub plug: PortId,
 }
