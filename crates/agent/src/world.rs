@@ -383,7 +383,7 @@ impl<M: Maps> World<M> {
             .filter_map(|port| self.ports.get(port).copied())
             .collect();
         let remote = match ingress {
-            Ingress::Network(_) => BTreeSet::new(),
+            Ingress::Network(_) | Ingress::Router(_) => BTreeSet::new(),
             Ingress::Port(from) => self.remote_hosts(from, ports),
         };
         Outcome::Deliver { taps, remote }
