@@ -118,8 +118,6 @@ reasons! {
     SnatProtocol = 53, "snat_protocol";
     /// The queue of a port's bandwidth limit is full.
     RateLimit = 51, "rate_limit";
-    /// Of a protocol without ports that source NAT can change.
-    SnatProtocol = 53, "snat_protocol";
     /// To a floating IP of which only some ports are forwarded, and not to one of these.
     NotForwarded = 54, "not_forwarded";
     /// An answer as an address that is no longer the sender's: its floating IP went elsewhere.
