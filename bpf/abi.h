@@ -5,7 +5,7 @@
 
 #include <linux/types.h>
 
-#define ABI 5
+#define ABI 6
 
 enum state { STATE_FORWARD = 0, STATE_REPLY = 1 };
 

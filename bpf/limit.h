@@ -1,5 +1,5 @@
-/* Limits of ports that have some: how many packets a second, and the class in which what a VM sends
- * is shaped. Only programs that taps without limits do not run look here. */
+/* Limits of ports that have some: how many packets a second, and the class that shapes bandwidth.
+ * Only programs that taps without limits do not run look here. */
 #ifndef MIDONET_LIMIT_H
 #define MIDONET_LIMIT_H
 
@@ -43,6 +43,15 @@ static __noinline int over_limit(struct __sk_buff *skb, __u32 port, __u32 direct
 			return 0;
 	}
 	return 0;
+}
+
+/* The class in which packets of the port wait in this direction: 0 if they do not. */
+static __always_inline __u32 class_of(__u32 port, __u32 direction)
+{
+	struct limit_key key = { .port = port, .direction = direction };
+	__u32 *class = bpf_map_lookup_elem(&CLASSES, &key);
+
+	return class ? *class : 0;
 }
 
 /* To the shaper, which lets it out by `shaped` when its class may send. */

@@ -71,11 +71,12 @@ struct {
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } TAGS SEC(".maps");
 
-/* Classes of the shaper by port, for what its VM sends. */
+/* HTB classes by port and direction: of the shaper for what the VM sends, of the tap for what it
+ * gets. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__type(key, __u32);
+	__uint(max_entries, 32768);
+	__type(key, struct limit_key);
 	__type(value, __u32);
 	__uint(pinning, LIBBPF_PIN_BY_NAME);
 } CLASSES SEC(".maps");

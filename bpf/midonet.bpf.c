@@ -119,15 +119,15 @@ SEC("classifier") int from_port(struct __sk_buff *skb)
 
 SEC("classifier") int from_port_limited(struct __sk_buff *skb)
 {
-	__u32 in_port, *class;
+	__u32 in_port, class;
 	int reason = own(skb, &in_port);
 
 	if (!reason && over_limit(skb, in_port, FROM_VM))
 		reason = PACKET_RATE;
 	if (reason)
 		return drop(skb, in_port, reason);
-	class = bpf_map_lookup_elem(&CLASSES, &in_port);
-	return class ? shape(skb, in_port, *class) : run(skb, in_port);
+	class = class_of(in_port, FROM_VM);
+	return class ? shape(skb, in_port, class) : run(skb, in_port);
 }
 
 /* The mark is kept between the ends of a veth pair in one namespace. */
@@ -145,7 +145,10 @@ SEC("classifier") int to_port_limited(struct __sk_buff *skb)
 	__u32 *number = skb->vlan_present ? bpf_map_lookup_elem(&TAGS, &tag) : 0;
 	__u32 port = number ? *number : tag.ifindex;
 
-	return over_limit(skb, port, TO_VM) ? drop(skb, port, PACKET_RATE) : TC_ACT_UNSPEC;
+	if (over_limit(skb, port, TO_VM))
+		return drop(skb, port, PACKET_RATE);
+	skb->priority = class_of(port, TO_VM); /* of the tap's own HTB, which comes next */
+	return TC_ACT_UNSPEC;
 }
 
 SEC("classifier") int inject(struct __sk_buff *skb)

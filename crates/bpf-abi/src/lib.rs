@@ -312,7 +312,7 @@ pub const FROM_VM: u32 = 0;
 /// `LimitKey::direction`: what the VM gets.
 pub const TO_VM: u32 = 1;
 
-/// Key of the packet rate limits.
+/// Key of the packet rate limits and of the shaping classes.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LimitKey {
@@ -465,7 +465,7 @@ pub struct Mapping {
 }
 
 /// `Config::abi`: changes with every change of a map's meaning.
-pub const ABI: u32 = 5;
+pub const ABI: u32 = 6;
 
 /// Key of the fragment table: what all fragments of a packet have in common.
 #[repr(C)]

@@ -22,7 +22,7 @@ pub struct FakeMaps {
     decisions: HashMap<DecisionKey, u32>,
     ports: BTreeMap<u32, Port>,
     subports: BTreeMap<u32, Subport>,
-    classes: BTreeMap<u32, u32>,
+    classes: BTreeMap<LimitKey, u32>,
     limits: BTreeMap<LimitKey, Limit>,
     tunnels: BTreeMap<TunnelKey, u32>,
     peers: Option<BTreeSet<IpAddr>>,
@@ -152,16 +152,21 @@ impl Maps for FakeMaps {
         Ok(all.map(|(number, subport)| (*number, *subport)).collect())
     }
 
-    fn set_class(&mut self, number: u32, class: Option<u32>) -> Result<(), MapsError> {
+    fn set_class(&mut self, key: LimitKey, class: Option<u32>) -> Result<(), MapsError> {
         match class {
-            Some(class) => self.classes.insert(number, class),
-            None => self.classes.remove(&number),
+            Some(class) => self.classes.insert(key, class),
+            None => self.classes.remove(&key),
         };
         Ok(())
     }
 
-    fn class(&self, number: u32) -> Result<Option<u32>, MapsError> {
-        Ok(self.classes.get(&number).copied())
+    fn class(&self, key: LimitKey) -> Result<Option<u32>, MapsError> {
+        Ok(self.classes.get(&key).copied())
+    }
+
+    fn classes(&self) -> Result<Vec<(LimitKey, u32)>, MapsError> {
+        let all = self.classes.iter();
+        Ok(all.map(|(key, class)| (*key, *class)).collect())
     }
 
     fn set_limit(&mut self, key: LimitKey, limit: Option<Limit>) -> Result<(), MapsError> {
@@ -181,6 +186,10 @@ impl Maps for FakeMaps {
 
     fn limit(&self, key: LimitKey) -> Result<Option<Limit>, MapsError> {
         Ok(self.limits.get(&key).copied())
+    }
+
+    fn limits(&self) -> Result<Vec<LimitKey>, MapsError> {
+        Ok(self.limits.keys().copied().collect())
     }
 
     fn set_tunnel(&mut self, key: TunnelKey, ifindex: u32) -> Result<(), MapsError> {

@@ -29,7 +29,7 @@ pub struct KernelMaps {
     ports: HashMap<MapData, u32, Raw<Port>>,
     subports: HashMap<MapData, u32, Raw<Subport>>,
     tags: HashMap<MapData, Raw<Subport>, u32>,
-    classes: HashMap<MapData, u32, u32>,
+    classes: HashMap<MapData, Raw<LimitKey>, u32>,
     limits: HashMap<MapData, Raw<LimitKey>, Raw<Limit>>,
     tunnels: HashMap<MapData, u32, Raw<Tunnel>>,
     peers: HashMap<MapData, [u8; 16], u32>,
@@ -237,16 +237,22 @@ impl Maps for KernelMaps {
         Ok(all.into_iter().map(|(number, s)| (number, s.0)).collect())
     }
 
-    fn set_class(&mut self, number: u32, class: Option<u32>) -> Result<(), MapsError> {
+    fn set_class(&mut self, key: LimitKey, class: Option<u32>) -> Result<(), MapsError> {
         match class {
-            Some(class) => self.classes.insert(number, class, 0),
-            None => absent_is_fine(self.classes.remove(&number)),
+            Some(class) => self.classes.insert(raw(key), class, 0),
+            None => absent_is_fine(self.classes.remove(&raw(key))),
         }
         .map_err(refused("CLASSES", "set a class"))
     }
 
-    fn class(&self, number: u32) -> Result<Option<u32>, MapsError> {
-        absent_is_none(self.classes.get(&number, 0)).map_err(refused("CLASSES", "read a class"))
+    fn class(&self, key: LimitKey) -> Result<Option<u32>, MapsError> {
+        absent_is_none(self.classes.get(&raw(key), 0)).map_err(refused("CLASSES", "read a class"))
+    }
+
+    fn classes(&self) -> Result<Vec<(LimitKey, u32)>, MapsError> {
+        let all: Result<Vec<_>, _> = self.classes.iter().collect();
+        let all = all.map_err(refused("CLASSES", "list it"))?;
+        Ok(all.into_iter().map(|(key, class)| (key.0, class)).collect())
     }
 
     fn set_limit(&mut self, key: LimitKey, limit: Option<Limit>) -> Result<(), MapsError> {
@@ -269,6 +275,12 @@ impl Maps for KernelMaps {
         Ok(limit
             .map_err(refused("LIMITS", "read a limit"))?
             .map(|l| l.0))
+    }
+
+    fn limits(&self) -> Result<Vec<LimitKey>, MapsError> {
+        let all: Result<Vec<_>, _> = self.limits.keys().collect();
+        let all = all.map_err(refused("LIMITS", "list it"))?;
+        Ok(all.into_iter().map(|key| key.0).collect())
     }
 
     fn set_tunnel(&mut self, key: TunnelKey, ifindex: u32) -> Result<(), MapsError> {

@@ -33,7 +33,7 @@ pub use compile::{Compiled, Place, Places, compile};
 pub use fake::FakeMaps;
 pub use inject::{InjectError, Injector, Outgoing};
 pub use kernel::KernelMaps;
-pub use limits::{Direction, PacketLimit};
+pub use limits::{Direction, PacketLimit, Way};
 pub use maps::{Maps, MapsError};
 pub use pool::{Pool, PoolCounts};
 pub use program::{AttachError, Datapath, Options, StartError};

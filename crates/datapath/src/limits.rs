@@ -7,13 +7,16 @@ use crate::{AttachError, Datapath, Maps, MapsError};
 use bpf_abi::{FROM_VM, Limit, LimitKey, PORT_VIRTUAL, TO_VM};
 
 /// Which way a limited packet goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Direction {
     /// The VM sends it.
     FromVm,
     /// The VM gets it.
     ToVm,
 }
+
+/// What the limits of a port are known by: its number, and a direction.
+pub type Way = (u32, Direction);
 
 /// A limit of the packet rate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -31,31 +34,42 @@ pub(crate) struct Limited {
 }
 
 impl Datapath {
-    /// Shapes what the VM of this port sends in this class (a `tc` handle) of the shaper's near end;
-    /// `None`: it is sent at once again. What waits in the shaper still comes out. The class goes
-    /// when the port is detached.
-    pub fn set_egress_class(&mut self, number: u32, class: Option<u32>) -> Result<(), AttachError> {
-        if class.is_some() && self.maps.config()?.shaper_ifindex == 0 {
+    /// Shapes what passes this way in this class (a `tc` handle): of the shaper's near end what the
+    /// VM sends, of the tap what it gets. `None`: it passes at once again, and what waits in the
+    /// class still comes out. Which class it is is forgotten when the port is detached.
+    pub fn set_class(&mut self, way: Way, class: Option<u32>) -> Result<(), AttachError> {
+        let (number, direction) = way;
+        let shaper = self.maps.config()?.shaper_ifindex;
+        if class.is_some() && direction == Direction::FromVm && shaper == 0 {
             return Err(AttachError::NoShaper { number });
         }
-        let before = self.maps.class(number)?;
-        self.maps.set_class(number, class)?;
+        let before = self.maps.class(key(way))?;
+        self.maps.set_class(key(way), class)?;
         self.settle_port(number, before.or(class).is_some())
     }
 
-    /// Limits the packets a second of this port in one direction; `None`: no limit. The segments of
-    /// an aggregated frame count each. The limit goes when the port is detached.
+    /// Limits the packets a second that pass this way; `None`: no limit. The segments of an
+    /// aggregated frame count each. The limit goes when the port is detached.
     pub fn set_packet_limit(
         &mut self,
-        number: u32,
-        direction: Direction,
+        way: Way,
         limit: Option<PacketLimit>,
     ) -> Result<(), AttachError> {
-        let key = limit_key(number, direction);
         let limit = limit.map(|l| Limit::new(l.pps, l.burst));
-        let before = self.maps.limit(key)?;
-        self.maps.set_limit(key, limit)?;
-        self.settle_port(number, before.or(limit).is_some())
+        let before = self.maps.limit(key(way))?;
+        self.maps.set_limit(key(way), limit)?;
+        self.settle_port(way.0, before.or(limit).is_some())
+    }
+
+    /// The classes that were set, also by an earlier process.
+    pub fn classes(&self) -> Result<Vec<(Way, u32)>, MapsError> {
+        let all = self.maps.classes()?.into_iter();
+        Ok(all.map(|(key, class)| (way(key), class)).collect())
+    }
+
+    /// Where packet limits were set, also by an earlier process.
+    pub fn packet_limits(&self) -> Result<Vec<Way>, MapsError> {
+        Ok(self.maps.limits()?.into_iter().map(way).collect())
     }
 
     /// Gives the port's tap the programs it needs, if it is attached and they may be others now.
@@ -79,39 +93,44 @@ impl Datapath {
             to_vm: false,
         };
         for number in behind.map(|(number, _)| *number).chain([tap]) {
-            limited.from_vm |= self.has_limit(number, Direction::FromVm)?;
-            limited.from_vm |= self.maps.class(number)?.is_some();
-            limited.to_vm |= self.has_limit(number, Direction::ToVm)?;
+            limited.from_vm |= self.has_limit((number, Direction::FromVm))?;
+            limited.to_vm |= self.has_limit((number, Direction::ToVm))?;
         }
         Ok(limited)
     }
 
     /// Whether a port has any limit.
     pub(crate) fn has_limits(&self, number: u32) -> Result<bool, MapsError> {
-        Ok(self.maps.class(number)?.is_some()
-            || self.has_limit(number, Direction::FromVm)?
-            || self.has_limit(number, Direction::ToVm)?)
+        Ok(self.has_limit((number, Direction::FromVm))?
+            || self.has_limit((number, Direction::ToVm))?)
     }
 
-    fn has_limit(&self, number: u32, direction: Direction) -> Result<bool, MapsError> {
-        let limit = self.maps.limit(limit_key(number, direction))?;
-        Ok(limit.is_some())
+    fn has_limit(&self, way: Way) -> Result<bool, MapsError> {
+        Ok(self.maps.class(key(way))?.is_some() || self.maps.limit(key(way))?.is_some())
     }
 
     /// Forgets a port that is detached, with its limits.
     pub(crate) fn forget(&mut self, number: u32) -> Result<(), AttachError> {
-        self.maps.set_class(number, None)?;
         for direction in [Direction::FromVm, Direction::ToVm] {
-            self.maps.set_limit(limit_key(number, direction), None)?;
+            self.maps.set_class(key((number, direction)), None)?;
+            self.maps.set_limit(key((number, direction)), None)?;
         }
         Ok(self.maps.remove_port(number)?)
     }
 }
 
-fn limit_key(port: u32, direction: Direction) -> LimitKey {
+fn key((port, direction): Way) -> LimitKey {
     let direction = match direction {
         Direction::FromVm => FROM_VM,
         Direction::ToVm => TO_VM,
     };
     LimitKey { port, direction }
+}
+
+fn way(key: LimitKey) -> Way {
+    let direction = match key.direction {
+        TO_VM => Direction::ToVm,
+        _ => Direction::FromVm,
+    };
+    (key.port, direction)
 }

@@ -55,15 +55,19 @@ pub trait Maps {
     fn remove_subport(&mut self, number: u32) -> Result<(), MapsError>;
     /// All sub-ports by number.
     fn subports(&self) -> Result<Vec<(u32, Subport)>, MapsError>;
-    /// Shapes what the VM of a port sends in this class, or no longer.
-    fn set_class(&mut self, number: u32, class: Option<u32>) -> Result<(), MapsError>;
+    /// Shapes packets of a port in this class, or no longer.
+    fn set_class(&mut self, key: LimitKey, class: Option<u32>) -> Result<(), MapsError>;
     /// The class of a port.
-    fn class(&self, number: u32) -> Result<Option<u32>, MapsError>;
+    fn class(&self, key: LimitKey) -> Result<Option<u32>, MapsError>;
+    /// All classes.
+    fn classes(&self) -> Result<Vec<(LimitKey, u32)>, MapsError>;
     /// Limits the packet rate of a port, or no longer. The bucket is full, except if the limit is
     /// the one that there was.
     fn set_limit(&mut self, key: LimitKey, limit: Option<Limit>) -> Result<(), MapsError>;
     /// The packet rate limit of a port.
     fn limit(&self, key: LimitKey) -> Result<Option<Limit>, MapsError>;
+    /// Where there are packet rate limits.
+    fn limits(&self) -> Result<Vec<LimitKey>, MapsError>;
     /// Leads a tunnel key to a port, to a router, or to the agent when `ifindex` is 0 (a network's
     /// flood key).
     fn set_tunnel(&mut self, key: TunnelKey, ifindex: u32) -> Result<(), MapsError>;

@@ -54,7 +54,7 @@ const LAYOUT: &[(&str, usize, usize)] = &[
     ("PORTS", 4, size_of::<Port>()),
     ("SUBPORTS", 4, size_of::<Subport>()),
     ("TAGS", size_of::<Subport>(), 4),
-    ("CLASSES", 4, 4),
+    ("CLASSES", size_of::<LimitKey>(), 4),
     ("LIMITS", size_of::<LimitKey>(), size_of::<Limit>()),
     ("TUNNELS", 4, size_of::<Tunnel>()),
     ("PEERS", 16, 4),

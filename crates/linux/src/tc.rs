@@ -38,11 +38,29 @@ pub struct Shape {
     pub queue: u32,
 }
 
+/// A class of a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Class {
+    /// Index of the link.
+    pub link: u32,
+    /// Minor number.
+    pub minor: u16,
+}
+
+/// The queue of a class.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Queue {
+    /// Frames that wait.
+    pub waiting: u32,
+    /// Frames dropped because it was full; starts again at 0 after 2³².
+    pub drops: u32,
+}
+
 impl Netlink {
     /// Puts our discipline on a link, in place of whatever is there; one of ours is left as it is,
     /// with its classes. Frames that name no class go into `default`.
     pub async fn add_shaper(&self, index: u32, default: Option<u16>) -> Result<(), LinkError> {
-        if self.shaped_links().await?.contains(&index) {
+        if self.shapers().await?.contains_key(&index) {
             return Ok(());
         }
         let message = tc(
@@ -72,7 +90,8 @@ impl Netlink {
     }
 
     /// Makes a class, or gives it another rate; what waits in it goes on waiting.
-    pub async fn set_class(&self, index: u32, class: u16, shape: &Shape) -> Result<(), LinkError> {
+    pub async fn set_class(&self, class: Class, shape: &Shape) -> Result<(), LinkError> {
+        let (index, class) = (class.link, class.minor);
         let what = format!(
             "set class {class} of link {index} to {} bytes/s",
             shape.rate
@@ -88,41 +107,32 @@ impl Netlink {
     }
 
     /// Removes a class with what waits in it; absent is no error.
-    pub async fn remove_class(&self, index: u32, class: u16) -> Result<(), LinkError> {
+    pub async fn remove_class(&self, class: Class) -> Result<(), LinkError> {
+        let (index, class) = (class.link, class.minor);
         let message = bare(index, handle(0), handle(class));
         let what = format!("remove class {class} of link {index}");
         let gone = RouteNetlinkMessage::DelTrafficClass(message);
         or_absent(self.change(&what, gone, 0).await)
     }
 
-    /// The links that have our discipline.
-    pub async fn shaped_links(&self) -> Result<Vec<u32>, LinkError> {
+    /// The links that have our discipline, each with its classes. A link that is gone has none.
+    pub async fn shapers(&self) -> Result<BTreeMap<u32, BTreeMap<u16, Queue>>, LinkError> {
         let all = RouteNetlinkMessage::GetQueueDiscipline(TcMessage::default());
         let found = self.dump("list queueing disciplines", all).await?;
-        let ours = found.into_iter().filter_map(|message| match message {
-            RouteNetlinkMessage::NewQueueDiscipline(m) if m.header.handle == handle(0) => {
-                u32::try_from(m.header.index).ok()
+        let mut shapers: BTreeMap<u32, BTreeMap<u16, Queue>> = BTreeMap::new();
+        for message in found {
+            let RouteNetlinkMessage::NewQueueDiscipline(message) = message else {
+                continue;
+            };
+            let index = message.header.index.cast_unsigned();
+            if message.header.handle == handle(0) {
+                shapers.entry(index).or_default();
+            } else if message.header.parent.major == SHAPER {
+                let classes = shapers.entry(index).or_default();
+                classes.insert(message.header.parent.minor, queue(&message));
             }
-            _ => None,
-        });
-        Ok(ours.collect())
-    }
-
-    /// The classes of a link, and how many frames each has dropped because its queue was full. A
-    /// link that is gone has none.
-    pub async fn classes(&self, index: u32) -> Result<BTreeMap<u16, u64>, LinkError> {
-        let what = format!("list classes of link {index}");
-        let all = bare(index, TcHandle::UNSPEC, TcHandle::UNSPEC);
-        let found = self
-            .dump(&what, RouteNetlinkMessage::GetTrafficClass(all))
-            .await?;
-        let ours = found.into_iter().filter_map(|message| match message {
-            RouteNetlinkMessage::NewTrafficClass(m) if m.header.handle.major == SHAPER => {
-                Some((m.header.handle.minor, drops(&m)))
-            }
-            _ => None,
-        });
-        Ok(ours.collect())
+        }
+        Ok(shapers)
     }
 
     async fn change(
@@ -184,6 +194,12 @@ pub fn priority(class: u16) -> u32 {
     handle(class).into()
 }
 
+/// The class of ours that such a number names.
+pub fn minor_of(priority: u32) -> Option<u16> {
+    let handle = TcHandle::from(priority);
+    (handle.major == SHAPER).then_some(handle.minor)
+}
+
 fn bare(index: u32, parent: TcHandle, handle: TcHandle) -> TcMessage {
     let mut message = TcMessage::with_index(index.cast_signed());
     (message.header.parent, message.header.handle) = (parent, handle);
@@ -199,8 +215,8 @@ fn tc(index: u32, parent: TcHandle, handle: TcHandle, kind: &str, options: Vec<u
     message
 }
 
-fn drops(class: &TcMessage) -> u64 {
-    let stats = class
+fn queue(message: &TcMessage) -> Queue {
+    let stats = message
         .attributes
         .iter()
         .filter_map(|attribute| match attribute {
@@ -208,10 +224,13 @@ fn drops(class: &TcMessage) -> u64 {
             _ => None,
         });
     let mut queues = stats.flatten().filter_map(|stat| match stat {
-        TcStats2::Queue(queue) => Some(u64::from(queue.drops)),
+        TcStats2::Queue(queue) => Some(Queue {
+            waiting: queue.qlen,
+            drops: queue.drops,
+        }),
         _ => None,
     });
-    queues.next().unwrap_or(0)
+    queues.next().unwrap_or_default()
 }
 
 /// What should go is gone already: the discipline, the class, or the whole link.

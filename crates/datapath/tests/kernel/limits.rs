@@ -33,7 +33,7 @@ fn both_ways(host: &mut OneHost) {
 fn limit(net: &Net, world: &mut World, port: u32, way: Direction, limit: Option<(u32, u32)>) {
     let datapath = world.datapath.as_mut().unwrap();
     let limit = limit.map(|(pps, burst)| PacketLimit { pps, burst });
-    net.enter(|| datapath.set_packet_limit(port, way, limit).unwrap());
+    net.enter(|| datapath.set_packet_limit((port, way), limit).unwrap());
 }
 
 /// Sends datagrams from A to B while `more` says so of their number; returns how many were dropped
@@ -211,7 +211,8 @@ fn add_shaper(net: &Net, world: &mut World) {
 
 fn set_class(net: &Net, world: &mut World, port: u32, class: Option<u32>) {
     let datapath = world.datapath.as_mut().unwrap();
-    net.enter(|| datapath.set_egress_class(port, class).unwrap());
+    let way = (port, Direction::FromVm);
+    net.enter(|| datapath.set_class(way, class).unwrap());
 }
 
 /// Bits a second that TCP gets from one VM to another.
@@ -245,6 +246,33 @@ fn what_a_vm_sends_is_shaped_and_what_it_gets_is_not() {
     set_class(&host.host, &mut host.world, a, None);
     let unshaped = speed(&host.a, &host.b, B4, 16 << 20);
     assert!(unshaped > 3.0 * BITS_PER_SECOND as f64, "{unshaped}");
+}
+
+/// What a VM gets waits at its tap; a port without a class passes the tap's HTB at once.
+#[test]
+fn what_a_vm_gets_is_shaped_at_its_tap_and_what_it_sends_is_not() {
+    let mut host = OneHost::new();
+    both_ways(&mut host);
+    let [_, b] = host.taps;
+    host.host.run("tc qdisc add dev tap-b root handle 1: htb");
+    host.host.run(&format!(
+        "tc class add dev tap-b parent 1: classid 1:10 htb rate {BITS_PER_SECOND} burst 32k"
+    ));
+    let fast = |speed: f64| assert!(speed > 3.0 * BITS_PER_SECOND as f64, "{speed}");
+    fast(speed(&host.a, &host.b, B4, 16 << 20));
+    let mut set = |class| {
+        let datapath = host.world.datapath.as_mut().unwrap();
+        let way = (b, Direction::ToVm);
+        host.host.enter(|| datapath.set_class(way, class).unwrap());
+    };
+    set(Some(CLASS));
+    for address in [B4, B6] {
+        assert_shaped(speed(&host.a, &host.b, address, 4 << 20));
+        exchange(&host.a, &host.b, address);
+    }
+    fast(speed(&host.b, &host.a, A4, 16 << 20));
+    set(None);
+    fast(speed(&host.a, &host.b, B4, 16 << 20));
 }
 
 #[test]
@@ -336,7 +364,7 @@ fn limits_outlive_the_agent_and_not_the_port() {
 fn nothing_is_shaped_without_a_shaper() {
     let mut world = World::new();
     let datapath = world.datapath.as_mut().unwrap();
-    let refused = datapath.set_egress_class(5, Some(CLASS));
+    let refused = datapath.set_class((5, Direction::FromVm), Some(CLASS));
     assert!(matches!(refused, Err(AttachError::NoShaper { number: 5 })));
-    datapath.set_egress_class(5, None).unwrap();
+    datapath.set_class((5, Direction::FromVm), None).unwrap();
 }

@@ -176,11 +176,15 @@ fn limits_are_what_was_set_last<T: Twin>(twin: &mut T) {
         maps.set_limit(key(TO_VM), limit).unwrap();
         assert_eq!(maps.limit(key(TO_VM)).unwrap(), limit);
         assert_eq!(maps.limit(key(FROM_VM)).unwrap(), None);
+        let all: Vec<_> = limit.map(|_| key(TO_VM)).into_iter().collect();
+        assert_eq!(maps.limits().unwrap(), all);
     }
     for class in [None, Some(0x1_0005), Some(0x1_0006), None] {
-        maps.set_class(7, class).unwrap();
-        assert_eq!(maps.class(7).unwrap(), class);
-        assert_eq!(maps.class(8).unwrap(), None);
+        maps.set_class(key(TO_VM), class).unwrap();
+        assert_eq!(maps.class(key(TO_VM)).unwrap(), class);
+        assert_eq!(maps.class(key(FROM_VM)).unwrap(), None);
+        let all: Vec<_> = class.map(|class| (key(TO_VM), class)).into_iter().collect();
+        assert_eq!(maps.classes().unwrap(), all);
     }
 }
 
