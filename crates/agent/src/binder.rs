@@ -1,10 +1,11 @@
-//! The task that keeps taps attached: it watches the host's interfaces and everything that decides
-//! which of them are ports.
+//! The task that keeps taps attached and their ports limited: it watches the host's interfaces and
+//! everything that decides which of them are ports, and what these may do.
 
 use crate::{
     bindings::{self, Wanted},
     down::{self, Refused},
-    plug::{Attach, Plugged, Plugger, ports_up},
+    limits::{self, Limiter},
+    plug::{Plugged, Plugger, Taps, ports_up},
     shared::Shared,
     uplinks::{Uplinks, Ways},
 };
@@ -36,20 +37,22 @@ pub enum BinderError {
 }
 
 /// See the module.
-pub struct Binder<A, M> {
+pub struct Binder<M> {
     shared: Arc<Shared<M>>,
-    plugger: Plugger<A, M>,
+    plugger: Plugger<Taps, M>,
+    limiter: Limiter,
     uplinks: Uplinks,
     netlink: Netlink,
     events: LinkEvents,
     links: BTreeMap<u32, Link>,
 }
 
-impl<A: Attach, M: Maps> Binder<A, M> {
+impl<M: Maps> Binder<M> {
     /// Attaches all taps that are there.
     pub async fn start(
         shared: Arc<Shared<M>>,
-        plugger: Plugger<A, M>,
+        plugger: Plugger<Taps, M>,
+        limiter: Limiter,
         netlink: Netlink,
         events: LinkEvents,
         ways: Ways,
@@ -58,6 +61,7 @@ impl<A: Attach, M: Maps> Binder<A, M> {
         let mut binder = Self {
             shared,
             plugger,
+            limiter,
             uplinks: Uplinks::new(netlink.clone(), ways),
             netlink,
             events,
@@ -92,6 +96,10 @@ impl<A: Attach, M: Maps> Binder<A, M> {
                 }
                 _ = changed.changed() => {}
                 () = sleep(RETRY), if !settled => {}
+                () = sleep(limits::LOOK), if settled && self.limiter.is_busy() => {
+                    settled = self.limit().await;
+                    continue;
+                }
             }
             settled = self.settle().await?;
         }
@@ -117,8 +125,8 @@ impl<A: Attach, M: Maps> Binder<A, M> {
         Ok(())
     }
 
-    /// Brings taps, uplinks, their MTUs and the ports' states to what they should be. Without a
-    /// topology everything stays as an earlier process left it. False if an interface refused.
+    /// Brings taps, uplinks, their MTUs, limits and the ports' states to what they should be. Without a
+    /// topology everything stays as an earlier process left it. False if something refused.
     async fn settle(&mut self) -> Result<bool, BinderError> {
         let (snapshot, host) = {
             let world = self.shared.world();
@@ -143,10 +151,17 @@ impl<A: Attach, M: Maps> Binder<A, M> {
         let uplinks = uplinks.collect();
         self.uplinks.give_back(&uplinks, &self.links).await;
         self.set_mtus(&plugs).await;
+        let limited = self.limit().await;
         self.shared.links.send_replace(self.links.clone());
-        let settled = refused.is_empty();
+        let settled = limited && refused.is_empty();
         self.report(refused, &snapshot, &host);
         Ok(settled)
+    }
+
+    async fn limit(&mut self) -> bool {
+        let datapath = &mut self.plugger.device().datapath;
+        let limiter = &mut self.limiter;
+        limiter.settle(datapath, &self.netlink, &self.shared).await
     }
 
     /// Takes the interfaces of uplinks from the host; what refuses is not plugged.

@@ -1,5 +1,5 @@
 //! The devices of the agent: one VXLAN device for all tunnels, one veth pair for frames that go back
-//! into the kernel program.
+//! into the kernel program, and one in which frames of ports with limits wait.
 
 use crate::metadata;
 use linux::{LinkError, Netlink};
@@ -10,8 +10,12 @@ pub const VXLAN: &str = "mn-vxlan";
 pub const INJECT: &str = "mn-inj0";
 /// Its other end, which sees nothing.
 const INJECT_PEER: &str = "mn-inj1";
+/// The end of the shaper where frames wait.
+const SHAPER: &str = "mn-shp0";
+/// The end where they come out.
+const SHAPER_PEER: &str = "mn-shp1";
 
-/// MTU of the VXLAN device and of the pair: no limit of their own, that is for the networks' MTUs.
+/// MTU of the VXLAN device and of the pairs: no limit of their own, that is for the networks' MTUs.
 const MTU: u32 = 65_000;
 
 /// Indexes of the devices.
@@ -21,6 +25,10 @@ pub struct Devices {
     pub vxlan: u32,
     /// Of the end that frames are written into.
     pub inject: u32,
+    /// Of the end of the shaper where frames wait.
+    pub shaper: u32,
+    /// Of the end where they come out.
+    pub shaped: u32,
 }
 
 /// A device of ours is not what it should be.
@@ -47,13 +55,22 @@ pub async fn ensure(netlink: &Netlink, vxlan_port: u16) -> Result<Devices, Devic
     if netlink.link(VXLAN).await?.is_none() {
         netlink.add_vxlan(VXLAN, vxlan_port, MTU).await?;
     }
-    if netlink.link(INJECT).await?.is_none() {
-        netlink.add_veth(INJECT, INJECT_PEER).await?;
+    for (near, far) in [(INJECT, INJECT_PEER), (SHAPER, SHAPER_PEER)] {
+        if netlink.link(near).await?.is_none() {
+            netlink.add_veth(near, far).await?;
+        }
     }
     let vxlan = ready(netlink, VXLAN, "vxlan").await?;
     let inject = ready(netlink, INJECT, "veth").await?;
     ready(netlink, INJECT_PEER, "veth").await?;
-    Ok(Devices { vxlan, inject })
+    let shaper = ready(netlink, SHAPER, "veth").await?;
+    let shaped = ready(netlink, SHAPER_PEER, "veth").await?;
+    Ok(Devices {
+        vxlan,
+        inject,
+        shaper,
+        shaped,
+    })
 }
 
 async fn ready(
@@ -82,8 +99,12 @@ async fn ready(
     Ok(link.index)
 }
 
-/// Removes them.
+/// Removes them, and what limits put on taps.
 pub async fn remove(netlink: &Netlink) -> Result<(), LinkError> {
+    for tap in netlink.shapers().await?.into_keys() {
+        netlink.remove_shaper(tap).await?;
+    }
+    netlink.delete(SHAPER).await?;
     netlink.delete(metadata::device::DEVICE).await?;
     netlink.delete(VXLAN).await?;
     netlink.delete(INJECT).await

@@ -7,6 +7,7 @@
 //! | `world` | what is known, under one lock, and how a frame is judged by it |
 //! | `binder`, `bindings`, `plug` | which interface is which port; attaching it |
 //! | `uplinks`, `down` | interfaces taken from the host; why ports are not up |
+//! | `limits` | bandwidth and packet rates that policies allow ports |
 //! | `packet_worker`, `flood` | the upcall thread and its frames to other hosts |
 //! | `learning` | where the stations are that Neutron does not know of |
 //! | `too_big`, `reassembly` | what is split for a smaller MTU, and put together for a router |
@@ -27,6 +28,7 @@ pub mod down;
 pub mod flood;
 pub mod follower;
 pub mod learning;
+pub mod limits;
 pub mod local_api;
 pub mod metadata;
 pub mod metrics;

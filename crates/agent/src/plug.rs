@@ -95,6 +95,11 @@ impl<A: Attach, M: Maps> Plugger<A, M> {
         }
     }
 
+    /// What attaches.
+    pub fn device(&mut self) -> &mut A {
+        &mut self.device
+    }
+
     /// What an earlier process left attached and this one has not looked at yet.
     pub fn left(&self) -> &BTreeSet<u32> {
         &self.left

@@ -10,6 +10,7 @@ use crate::{
     flood::Underlay,
     follower::{Follower, Identity},
     learning::{self, Channel, Seal},
+    limits::Limiter,
     local_api::{self, SocketError},
     metadata::{self, config::MetadataConfig, device::Device},
     packet_worker::PacketWorker,
@@ -130,6 +131,7 @@ async fn start(
     tracing::info!(%host, name, %tunnel, "midonet-agent starts");
     datapath.attach_tunnel(devices.vxlan, tunnel, FLOOD_RATE)?;
     datapath.attach_injection(devices.inject)?;
+    datapath.attach_shaper(devices.shaper, devices.shaped)?;
 
     let (upcalls, reader) = (datapath.upcalls()?, datapath.maps()?);
     let left = datapath.attached_ports()?;
@@ -149,7 +151,9 @@ async fn start(
         tunnel,
         cluster: nodes.iter().map(SocketAddr::ip).collect(),
     };
-    let binder = Binder::start(Arc::clone(&shared), plugger, netlink, events, ways).await?;
+    let limiter = Limiter::new(devices.shaper);
+    let binder = Binder::start(Arc::clone(&shared), plugger, limiter, netlink, events, ways);
+    let binder = binder.await?;
     tasks.spawn(async move { Err(binder.run().await.into()) });
 
     let worker = PacketWorker {

@@ -431,6 +431,13 @@ impl<M: Maps> World<M> {
         Outcome::Dropped(reason)
     }
 
+    /// Frames of a port were dropped where nobody sees them one by one.
+    pub fn count_drops(&mut self, number: u32, reason: DropReason, packets: u32, cause: Uuid) {
+        let count = self.drops.entry((number, reason)).or_default();
+        count.packets += u64::from(packets);
+        count.cause = Some(cause);
+    }
+
     /// The decision table, to keep it in shape.
     pub fn table_mut(&mut self) -> Option<&mut Table<M>> {
         match &mut self.decisions {
