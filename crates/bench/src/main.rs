@@ -7,6 +7,7 @@ mod members;
 mod network;
 mod pinger;
 mod process;
+mod qos;
 mod report;
 mod stats;
 mod traffic;
@@ -53,6 +54,14 @@ enum Command {
         #[arg(long)]
         json: Option<PathBuf>,
     },
+    /// How exactly bandwidth limits are kept.
+    Qos {
+        #[command(flatten)]
+        options: qos::Options,
+        /// Also write the figures to this file, one JSON object a line
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
     /// The network and the boot bench.
     All {
         /// Where the figures go, one JSON object a line
@@ -78,6 +87,11 @@ fn main() -> ExitCode {
         Command::Members { options, json } => {
             guard::guarded(|| show(&members::run(&options)?, json.as_deref()))
         }
+        Command::Qos { options, json } => guard::guarded(|| {
+            let rows = qos::run(&options)?;
+            print!("{}", qos::table(&rows));
+            json.map_or(Ok(()), |path| report::write_json(&path, &rows))
+        }),
         Command::All {
             file,
             network,

@@ -7,6 +7,9 @@ mod measure;
 mod ours;
 mod pair;
 
+pub use ours::Ours;
+pub use pair::{CLIENT_CPU, MTU, SERVER, SERVER_CPU, this_program};
+
 use crate::{error::BenchError, report::Line};
 use clap::Args;
 use comparison::{BEFORE, Builder, CALIBRATION, Comparison, PLAN, Site};

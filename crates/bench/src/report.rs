@@ -60,7 +60,7 @@ pub fn table(lines: &[Line]) -> String {
 }
 
 /// The lines for programs.
-pub fn write_json(path: &Path, lines: &[Line]) -> Result<(), BenchError> {
+pub fn write_json(path: &Path, lines: &[impl Serialize]) -> Result<(), BenchError> {
     let what = || format!("write {}", path.display());
     let mut file = File::create(path).context(what())?;
     for line in lines {

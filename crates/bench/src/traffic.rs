@@ -2,12 +2,16 @@
 //!
 //! A server listens on three ports, from `port` on: TCP transactions, a UDP sink that counts, and
 //! TCP again to ask how much the sink has counted. Clients print one line of JSON, an [`Outcome`].
+//! For limits there is a flood without an end, and a meter that is started where it arrives.
 
 mod batch;
 mod connections;
+mod flood;
 mod requests;
 mod server;
 mod small_packets;
+
+pub use flood::{Metered, Protocol};
 
 use crate::error::{BenchError, Context};
 use clap::{Args, Subcommand};
@@ -55,6 +59,38 @@ pub enum Traffic {
         /// Payload of a packet, bytes.
         #[arg(long, default_value_t = 18)]
         size: usize,
+    },
+    /// Send to a meter without an end.
+    Flood {
+        /// What.
+        protocol: Protocol,
+        /// Address and port of the meter.
+        to: SocketAddr,
+        /// Payload of a datagram, bytes.
+        #[arg(long, default_value_t = 1400)]
+        size: usize,
+        /// Payload of datagrams a second, Mbit.
+        #[arg(long, default_value_t = 1000.0)]
+        mbps: f64,
+        /// Processor to stay on.
+        #[arg(long)]
+        cpu: Option<usize>,
+    },
+    /// Count what arrives of a flood; prints it as JSON.
+    Meter {
+        /// What.
+        protocol: Protocol,
+        /// Port to listen on.
+        port: u16,
+        /// Seconds from the first byte on that are not counted.
+        #[arg(long)]
+        skip: f64,
+        /// Seconds that are.
+        #[arg(long)]
+        seconds: f64,
+        /// Processor to stay on.
+        #[arg(long)]
+        cpu: Option<usize>,
     },
 }
 
@@ -146,10 +182,39 @@ pub fn run(traffic: Traffic) -> Result<(), BenchError> {
             stay_on(client.cpu)?;
             small_packets::run(&client, size)?
         }
+        Traffic::Flood {
+            protocol,
+            to,
+            size,
+            mbps,
+            cpu,
+        } => {
+            stay_on(cpu)?;
+            return match protocol {
+                Protocol::Tcp => flood::tcp(to),
+                Protocol::Udp => flood::udp(to, size, mbps * 1e6),
+            };
+        }
+        Traffic::Meter {
+            protocol,
+            port,
+            skip,
+            seconds,
+            cpu,
+        } => {
+            stay_on(cpu)?;
+            let [skip, during] = [skip, seconds].map(Duration::from_secs_f64);
+            print(&flood::meter(protocol, port, skip, during)?);
+            return Ok(());
+        }
     };
-    let line = serde_json::to_string(&outcome).expect("numbers always serialise");
-    println!("{line}");
+    print(&outcome);
     Ok(())
+}
+
+fn print(outcome: &impl Serialize) {
+    let line = serde_json::to_string(outcome).expect("numbers always serialise");
+    println!("{line}");
 }
 
 /// Pins this thread, and those it makes later, to a processor.

@@ -23,7 +23,7 @@ pub struct Ours {
     across: Vm,
     routed: Vm,
     _agents: [Agent; 2],
-    _cluster: Cluster,
+    cluster: Cluster,
 }
 
 impl Ours {
@@ -40,7 +40,7 @@ impl Ours {
             across: topology.vm(two, "oa", SERVER)?,
             routed: topology.vm(two, "or", FAR_SERVER)?,
             _agents: agents,
-            _cluster: cluster,
+            cluster,
         };
         for (vm, subnet) in [(&made.client, 0), (&made.routed, 1)] {
             route(
@@ -52,6 +52,21 @@ impl Ours {
             )?;
         }
         Ok(made)
+    }
+
+    /// The client of every pair.
+    pub fn client(&self) -> &Vm {
+        &self.client
+    }
+
+    /// The server of [`Self::across`].
+    pub fn server(&self) -> &Vm {
+        &self.across
+    }
+
+    /// The cluster, as Neutron's driver sees it.
+    pub fn http(&self) -> Http {
+        self.cluster.http()
     }
 
     /// Both VMs on one host and one network.
