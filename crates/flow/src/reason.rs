@@ -124,4 +124,6 @@ reasons! {
     TranslationGone = 55, "translation_gone";
     /// The only way is by an uplink whose link or host is down.
     UplinkDown = 56, "uplink_down";
+    /// To an IPv6 floating IP of an IPv4 address, and neither TCP, UDP nor an echo.
+    Nat64Protocol = 57, "nat64_protocol";
 }

@@ -29,6 +29,8 @@ pub(crate) struct Path<'a> {
     pub entrance: Option<Entrance<'a>>,
     /// The first router that it left by its outside.
     pub crossing: Option<Crossing>,
+    /// How many bytes longer it becomes, or has become, on its way.
+    pub growth: i16,
     /// It was handed over: its destination is translated at the router it came in at.
     pub handed_over: bool,
     /// Its source is its own, or what a translation that still holds made of it.
@@ -46,6 +48,7 @@ impl<'a> Path<'a> {
             rewrite: Rewrite::default(),
             entrance: None,
             crossing: None,
+            growth: 0,
             handed_over: false,
             vouched: true,
         }

@@ -15,7 +15,7 @@ use flow::{Decision, Mask, Question, Verdict, unmapped};
 use ipnet::IpNet;
 use std::net::IpAddr;
 use topology::{Family, Tag};
-use wire::{Mac, protocol};
+use wire::{Mac, icmp4, protocol};
 
 /// Which end of the packet a field speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,15 +36,42 @@ pub(crate) struct Look<'a> {
 
 /// What is no longer as the key says.
 #[derive(Clone, Copy, Default)]
-struct Translated {
-    src: Option<IpAddr>,
-    dst: Option<IpAddr>,
+pub(crate) struct Translated {
+    family: Option<Family>,
+    src: Option<Address>,
+    dst: Option<Address>,
     sport: Option<u16>,
     dport: Option<u16>,
 }
 
+/// What is known of a translated address.
+#[derive(Clone, Copy)]
+enum Address {
+    Is(IpAddr),
+    /// One of these, which the kernel program chooses.
+    Among(IpNet),
+}
+
+impl Address {
+    /// The address, or the first it may be.
+    fn first(self) -> IpAddr {
+        match self {
+            Address::Is(ip) => ip,
+            Address::Among(net) => net.network(),
+        }
+    }
+
+    /// Whether it is in a prefix, whatever it is.
+    fn is_in(self, net: &IpNet) -> bool {
+        match self {
+            Address::Is(ip) => net.contains(&ip),
+            Address::Among(pool) => net.contains(&pool),
+        }
+    }
+}
+
 impl Translated {
-    fn address(&self, side: Side) -> Option<IpAddr> {
+    fn address(&self, side: Side) -> Option<Address> {
         match side {
             Side::Src => self.src,
             Side::Dst => self.dst,
@@ -123,15 +150,18 @@ impl<'a> Look<'a> {
 
     /// `None` for frames that are not IP.
     pub fn family(&self) -> Option<Family> {
-        match self.key.family {
+        self.now.family.or(match self.key.family {
             4 => Some(Family::V4),
             6 => Some(Family::V6),
             _ => None,
-        }
+        })
     }
 
     pub fn proto(&self) -> u8 {
-        self.key.proto
+        match self.now.family {
+            Some(Family::V4) if self.key.proto == protocol::ICMPV6 => protocol::ICMP,
+            _ => self.key.proto,
+        }
     }
 
     pub fn is_icmp_error(&self) -> bool {
@@ -148,20 +178,52 @@ impl<'a> Look<'a> {
         self.key.flags & FLAG_TRANSLATED != 0
     }
 
+    /// What the packet has become so far, to go back to.
+    pub fn translation(&self) -> Translated {
+        self.now
+    }
+
+    pub fn set_translation(&mut self, now: Translated) {
+        self.now = now;
+    }
+
     /// From here on one side has another address.
     pub fn translate(&mut self, side: Side, ip: IpAddr) {
+        self.set_address(side, Address::Is(ip));
+    }
+
+    /// From here on one side has an address of this pool.
+    pub fn translate_to_pool(&mut self, side: Side, pool: IpNet) {
+        self.set_address(side, Address::Among(pool));
+    }
+
+    fn set_address(&mut self, side: Side, address: Address) {
         match side {
-            Side::Src => self.now.src = Some(ip),
-            Side::Dst => self.now.dst = Some(ip),
+            Side::Src => self.now.src = Some(address),
+            Side::Dst => self.now.dst = Some(address),
         }
     }
 
-    /// From here on one side has another port; `None`: that of the key again.
-    pub fn translate_port(&mut self, side: Side, port: Option<u16>) {
+    /// From here on one side has another port.
+    pub fn translate_port(&mut self, side: Side, port: u16) {
         match side {
-            Side::Src => self.now.sport = port,
-            Side::Dst => self.now.dport = port,
+            Side::Src => self.now.sport = Some(port),
+            Side::Dst => self.now.dport = Some(port),
         }
+    }
+
+    /// From here on it is an IPv4 packet, which was an IPv6 one (RFC 7915, 5.2). Addresses are to be
+    /// translated too.
+    pub fn become_v4(&mut self) {
+        if self.is_icmp() {
+            let kind = match self.port(Side::Dst) >> 8 {
+                128 => icmp4::ECHO_REQUEST,
+                129 => icmp4::ECHO_REPLY,
+                _ => u8::MAX,
+            };
+            self.now.dport = Some(u16::from(kind) << 8);
+        }
+        self.now.family = Some(Family::V4);
     }
 
     pub fn is_reply(&mut self) -> bool {
@@ -181,8 +243,8 @@ impl<'a> Look<'a> {
 
     /// The whole address of one side.
     pub fn address(&mut self, side: Side) -> IpAddr {
-        if let Some(ip) = self.now.address(side) {
-            return ip;
+        if let Some(address) = self.now.address(side) {
+            return address.first();
         }
         let bytes = match side {
             Side::Src => self.key.src,
@@ -194,8 +256,8 @@ impl<'a> Look<'a> {
 
     /// Whether the address of one side is in a prefix; never for the other family.
     pub fn address_in(&mut self, side: Side, net: &IpNet) -> bool {
-        if let Some(ip) = self.now.address(side) {
-            return net.contains(&ip);
+        if let Some(address) = self.now.address(side) {
+            return address.is_in(net);
         }
         let (wanted, base) = match (net.network(), self.family()) {
             (IpAddr::V4(a), Some(Family::V4)) => (a.to_ipv6_mapped().octets(), V4_BASE),
@@ -244,12 +306,15 @@ impl<'a> Look<'a> {
 
     /// The port of one side.
     pub fn port(&mut self, side: Side) -> u16 {
+        if let Some(port) = self.now.port(side) {
+            return port;
+        }
         let (value, field) = match side {
             Side::Src => (self.key.sport, &mut self.mask.sport),
             Side::Dst => (self.key.dport, &mut self.mask.dport),
         };
         *field = u16::MAX;
-        self.now.port(side).unwrap_or(value)
+        value
     }
 
     /// The upper eight bits of the port of one side.
@@ -280,7 +345,7 @@ impl<'a> Look<'a> {
 
     /// The lowest four bits of the address of one side.
     fn lowest_bits(&mut self, side: Side) -> u8 {
-        let lowest = match self.now.address(side) {
+        let lowest = match self.now.address(side).map(Address::first) {
             Some(IpAddr::V4(ip)) => ip.octets()[3],
             Some(IpAddr::V6(ip)) => ip.octets()[15],
             None => {
@@ -298,8 +363,8 @@ impl<'a> Look<'a> {
     /// Whether it is an ICMP message of this family.
     pub fn is_icmp(&self) -> bool {
         matches!(
-            (self.key.family, self.key.proto),
-            (4, protocol::ICMP) | (6, protocol::ICMPV6)
+            (self.family(), self.proto()),
+            (Some(Family::V4), protocol::ICMP) | (Some(Family::V6), protocol::ICMPV6)
         )
     }
 
@@ -324,8 +389,8 @@ impl<'a> Look<'a> {
         if !self.is_icmp() {
             return false;
         }
-        self.mask.dport = u16::MAX;
-        match reverse_ports(self.key.proto, self.key.sport, self.key.dport) {
+        let dport = self.port(Side::Dst);
+        match reverse_ports(self.proto(), self.key.sport, dport) {
             Some((_, answered)) => {
                 answered >> 8 == u16::from(kind)
                     && code.is_none_or(|c| answered & 0xff == u16::from(c))

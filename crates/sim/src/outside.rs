@@ -13,9 +13,11 @@ use crate::{
     router::Visit,
     step::Step,
 };
-use flow::{Destination, DropReason, Rewrite, Verdict};
+use flow::{Destination, DropReason, Nat64, Rewrite, Verdict};
+use ipnet::IpNet;
+use std::net::IpAddr;
 use topology::{BLOCK_FIRST, FloatingIp, Forwarded, Port, Router, RouterId, Tag};
-use wire::{icmp4, protocol};
+use wire::{IPV4_HEADER, IPV6_HEADER, icmp4, protocol};
 
 /// Where a packet came into a router from its outside, and as what.
 #[derive(Clone, Copy)]
@@ -30,6 +32,14 @@ pub(crate) struct Entrance<'a> {
 pub(crate) struct Crossing {
     /// The router, if it is to know the connection.
     pub record: Option<RouterId>,
+}
+
+/// How many bytes longer an IPv4 packet becomes as an IPv6 one.
+pub(crate) const NAT64_GROWTH: i16 = (IPV6_HEADER - IPV4_HEADER) as i16;
+
+/// Whether an IPv6 floating IP stands for an IPv4 address.
+pub(crate) fn is_nat64(fip: &FloatingIp) -> bool {
+    fip.address.is_ipv6() && fip.fixed.is_ipv4()
 }
 
 impl<'a> Entrance<'a> {
@@ -143,9 +153,21 @@ impl<'a> Sim<'a> {
             return Ok(());
         };
         let dst_port = fip.forwarded.and_then(|f| self.internal_port(&f));
+        match fip.fixed {
+            IpAddr::V4(dst) if is_nat64(fip) => {
+                self.check_becomes_v4(visit.router)?;
+                let pool = IpNet::V4(self.snapshot.nat64_pool());
+                self.look.become_v4();
+                self.look.translate_to_pool(Side::Src, pool);
+                path.rewrite.nat64 = Some(Nat64 { dst });
+                path.growth = -NAT64_GROWTH;
+            }
+            fixed => path.rewrite.dst = Some(fixed),
+        }
         self.look.translate(Side::Dst, fip.fixed);
-        self.look.translate_port(Side::Dst, dst_port);
-        path.rewrite.dst = Some(fip.fixed);
+        if let Some(port) = dst_port {
+            self.look.translate_port(Side::Dst, port);
+        }
         path.rewrite.dst_port = dst_port;
         self.look.step(|| {
             let port = dst_port.map(|port| format!(", port {port}"));
@@ -181,6 +203,14 @@ impl<'a> Sim<'a> {
             self.look.proto() == forwarded.protocol
                 && self.look.port_in(Side::Dst, ports.first, ports.last)
         })
+    }
+
+    fn check_becomes_v4(&mut self, router: &Router) -> Outcome<()> {
+        if self.has_port() {
+            return Ok(());
+        }
+        let step = || Step::router(router, "only TCP, UDP and echoes become IPv4 packets");
+        Err(self.drop(DropReason::Nat64Protocol, router.id.0, step))
     }
 
     /// What the destination port becomes; `None` if it stays.

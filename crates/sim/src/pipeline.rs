@@ -1,8 +1,16 @@
 //! The order in which a frame meets the topology.
 
-use crate::{Ingress, Packet, bridge::Path, frame::Frame, group::Sender, look::Look, step::Step};
+use crate::{
+    Ingress, Packet,
+    bridge::Path,
+    frame::Frame,
+    group::Sender,
+    look::Look,
+    outside::{NAT64_GROWTH, is_nat64},
+    step::Step,
+};
 use flow::{Decision, DropReason, Verdict};
-use topology::{BridgeId, PortId, Snapshot};
+use topology::{Bridge, BridgeId, Port, PortId, Snapshot};
 use uuid::Uuid;
 
 /// One simulation under way. Each device adds its part in a file of its own.
@@ -35,7 +43,7 @@ pub(crate) fn run(
     sim.look.decide(outcome.unwrap_or_else(|stopped| stopped))
 }
 
-impl Sim<'_> {
+impl<'a> Sim<'a> {
     /// A frame from a VM.
     fn frame_from_port(&mut self, id: PortId) -> Outcome<Verdict> {
         let (port, bridge) = self.enter(id)?;
@@ -59,10 +67,20 @@ impl Sim<'_> {
         if let Some(service) = self.metadata(port, bridge) {
             return Ok(service);
         }
+        if self.look.is_translated() {
+            return self.answer_from_port(port, bridge);
+        }
+        let sender = self.judge_sender(port)?;
+        self.switch(Path::start(port, bridge, sender))
+    }
+
+    /// A packet from a VM whose source its record has made what the VM was spoken to as.
+    fn answer_from_port(&mut self, port: &'a Port, bridge: &'a Bridge) -> Outcome<Verdict> {
         let sender = self.judge_translated_sender(port)?;
-        let vouched = !self.look.is_translated();
+        let from_v4 = self.spoken_to_as(port).is_some_and(is_nat64);
         self.switch(Path {
-            vouched,
+            vouched: false,
+            growth: if from_v4 { NAT64_GROWTH } else { 0 },
             ..Path::start(port, bridge, sender)
         })
     }

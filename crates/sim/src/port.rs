@@ -98,7 +98,9 @@ impl<'a> Sim<'a> {
         // the record that brought it here stays one
         let untold = port.security.is_none() && path.sender == Sender::Trusted;
         let reply = reply || ((untold || self.look.is_translated()) && self.look.is_reply());
-        let translated = path.rewrite.dst.is_some() || self.look.is_translated();
+        let rewrite = &path.rewrite;
+        let translated =
+            rewrite.dst.is_some() || rewrite.nat64.is_some() || self.look.is_translated();
         Ok(((track || translated) && !reply && !port.outside, reply))
     }
 

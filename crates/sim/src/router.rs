@@ -113,12 +113,10 @@ impl<'a> Sim<'a> {
         self.vouch(router, path);
         let hop = self.hop(visit)?;
         let bridge = self.bridge_up(hop.bridge)?;
-        if self.frame.ip_len() > usize::from(bridge.mtu) && !self.frame.may_be_fragmented() {
-            let what = format!(
-                "larger than the MTU of {} bytes of {}",
-                bridge.mtu, bridge.id
-            );
-            return Err(self.router_error(visit, Problem::TooBig(bridge.mtu), what));
+        let mtu = bridge.mtu.saturating_sub_signed(path.growth);
+        if self.frame.ip_len() > usize::from(mtu) && !self.frame.may_be_fragmented() {
+            let what = format!("larger than the MTU of {mtu} bytes of {}", bridge.id);
+            return Err(self.router_error(visit, Problem::TooBig(mtu), what));
         }
         let ip = hop.next.unwrap_or_else(|| self.look.address(Side::Dst));
         let Some((port, mac)) = self.neighbor(bridge.id, ip) else {
@@ -142,7 +140,7 @@ impl<'a> Sim<'a> {
             false => self.cross(visit, hop.out, own_floating, path)?,
         }
         path.hops += 1;
-        path.mtu = path.mtu.min(bridge.mtu);
+        path.mtu = path.mtu.min(mtu);
         path.bridge = bridge;
         path.rewrite = Rewrite {
             hops: path.hops,

@@ -10,15 +10,16 @@ use crate::{
     bridge::Path,
     group::Sender,
     look::Side,
-    outside::Crossing,
+    outside::{Crossing, is_nat64},
     pipeline::{Outcome, Sim},
     router::Visit,
     step::Step,
 };
 use flow::DropReason;
+use ipnet::IpNet;
 use std::net::{IpAddr, Ipv4Addr};
-use topology::{Family, FloatingIp, Port, Router, RouterId, Tag};
-use wire::{icmp4, protocol};
+use topology::{Family, FloatingIp, Forwarded, Port, Router, RouterId, Tag};
+use wire::{icmp4, icmp6, protocol};
 
 impl<'a> Sim<'a> {
     /// Out of a router that the packet came into from its inside. `floating`: it is for a floating IP
@@ -122,12 +123,7 @@ impl<'a> Sim<'a> {
 
     /// Many share one address by their ports, or the identifiers of their echo requests.
     fn check_has_port(&mut self, router: &Router) -> Outcome<()> {
-        let has = match self.look.proto() {
-            protocol::TCP | protocol::UDP => true,
-            protocol::ICMP => self.look.icmp_is(icmp4::ECHO_REQUEST, None),
-            _ => false,
-        };
-        if has {
+        if self.has_port() {
             return Ok(());
         }
         let what = "only TCP, UDP and echo requests can share its address";
@@ -135,30 +131,54 @@ impl<'a> Sim<'a> {
         Err(self.drop(DropReason::SnatProtocol, router.id.0, step))
     }
 
-    /// The sender's groups on a packet from it. An answer that its record has translated is judged by
-    /// the port that it was spoken to at, which port forwarding may have changed.
-    pub(crate) fn judge_translated_sender(&mut self, port: &Port) -> Outcome<Sender> {
-        let sport = self.forwarded_port(port);
-        self.look.translate_port(Side::Src, sport);
+    /// Whether it has a source port, or an identifier, that can become another one.
+    pub(crate) fn has_port(&mut self) -> bool {
+        match self.look.proto() {
+            protocol::TCP | protocol::UDP => true,
+            protocol::ICMP => self.look.icmp_is(icmp4::ECHO_REQUEST, None),
+            protocol::ICMPV6 => self.look.icmp_is(icmp6::ECHO_REQUEST, None),
+            _ => false,
+        }
+    }
+
+    /// The sender's groups on an answer that its record has translated: they judge it as the sender
+    /// knows it, by the port it was forwarded to, and as an IPv4 packet if it is one.
+    pub(crate) fn judge_translated_sender(&mut self, port: &'a Port) -> Outcome<Sender> {
+        let translation = self.look.translation();
+        if let Some(fip) = self.spoken_to_as(port) {
+            let sport = fip.forwarded.and_then(|f| self.internal_source_port(&f));
+            if is_nat64(fip) {
+                self.look.become_v4();
+                let pool = IpNet::V4(self.snapshot.nat64_pool());
+                self.look.translate_to_pool(Side::Dst, pool);
+            }
+            self.look.translate(Side::Src, fip.fixed);
+            if let Some(sport) = sport {
+                self.look.translate_port(Side::Src, sport);
+            }
+        }
         let sender = self.judge_sender(port);
-        self.look.translate_port(Side::Src, None);
+        self.look.set_translation(translation);
         sender
     }
 
-    fn forwarded_port(&mut self, port: &Port) -> Option<u16> {
-        if !self.look.is_translated() {
-            return None;
-        }
+    /// The floating IP of a port that an answer's record has made its source.
+    pub(crate) fn spoken_to_as(&mut self, port: &Port) -> Option<&'a FloatingIp> {
         self.look.tag(Tag::FloatingIps(port.id));
         let src = self.look.address(Side::Src);
-        let mut fips = self.snapshot.floating_ips_of(port.id);
-        let forwarded = fips.find_map(|fip| {
-            let forwarded = fip.forwarded.filter(|f| f.protocol == self.look.proto())?;
-            let ports = forwarded.external;
-            let is_source =
-                fip.address == src && self.look.port_in(Side::Src, ports.first, ports.last);
-            is_source.then_some(forwarded)
-        })?;
+        let fips = self.snapshot.floating_ips_of(port.id);
+        let mut fips = fips.filter(|fip| fip.address == src);
+        let fip = fips.find(|fip| {
+            fip.forwarded.is_none_or(|f| {
+                let ports = f.external;
+                self.look.proto() == f.protocol
+                    && self.look.port_in(Side::Src, ports.first, ports.last)
+            })
+        });
+        fip.map(|fip| &**fip)
+    }
+
+    fn internal_source_port(&mut self, forwarded: &Forwarded) -> Option<u16> {
         forwarded.internal_port(self.look.port(Side::Src))
     }
 

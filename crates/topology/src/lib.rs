@@ -39,6 +39,7 @@ pub use id::{
 pub use instance::Instance;
 pub use lease::{BLOCK_FIRST, Lease, block_of};
 pub use object::{Change, Object, ObjectId, Versioned};
+pub use outside::NAT64_POOL;
 pub use policy::{Limits, Policy, Rate};
 pub use port::{Address, AddressPair, Link, Port, Security, Trunk};
 pub use router::{DEFAULT_WEIGHT, Gateway, Nexthop, Route, Router};

@@ -3,6 +3,7 @@
 use crate::{
     BridgeId, FloatingIp, FloatingIpId, Lease, LeaseId, Port, PortId, RouterId, Snapshot, Tag,
 };
+use ipnet::Ipv4Net;
 use std::{
     collections::{BTreeSet, HashMap},
     net::{IpAddr, Ipv4Addr},
@@ -19,7 +20,13 @@ pub(crate) struct Outside {
     blocks: HashMap<(RouterId, u8), BTreeSet<LeaseId>>,
     /// Learned, not stored.
     down: BTreeSet<PortId>,
+    /// Told by the host, not stored.
+    nat64_pool: Option<Ipv4Net>,
 }
+
+/// Addresses that stand for IPv6 ones unless the host says otherwise: the shared address space (RFC
+/// 6598).
+pub const NAT64_POOL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10);
 
 impl Outside {
     pub fn insert_floating_ip(&mut self, fip: &FloatingIp, touched: &mut BTreeSet<Tag>) {
@@ -147,6 +154,17 @@ impl Snapshot {
     pub fn router_leases(&self, router: RouterId) -> impl Iterator<Item = &Arc<Lease>> {
         let ids = self.outside.leases.get(&router);
         ids.into_iter().flatten().filter_map(|id| self.lease(*id))
+    }
+
+    /// The addresses by which a VM sees those who speak to it by an IPv6 floating IP of an IPv4
+    /// address. Each host has the whole pool for itself.
+    pub fn nat64_pool(&self) -> Ipv4Net {
+        self.outside.nat64_pool.unwrap_or(NAT64_POOL)
+    }
+
+    /// Sets the pool; before the first decision, since none is told of a change.
+    pub fn set_nat64_pool(&mut self, pool: Ipv4Net) {
+        self.outside.nat64_pool = Some(pool);
     }
 
     /// Whether a port that is plugged to the outside is alive, as far as is known.

@@ -4,6 +4,7 @@
 mod arp;
 mod dhcp4;
 mod dhcp6;
+mod fip64;
 mod floods;
 mod groups;
 mod hostile;

@@ -661,13 +661,22 @@ fn a_floating_ip_of_an_address_that_others_hold_leads_to_the_holder() {
     assert_eq!(reason(&lie.verdict), Some(DropReason::TranslationGone));
 }
 
-pub(crate) fn forward(coast: &mut Coast, external: (u16, u16), internal: (u16, u16)) {
+fn forward(coast: &mut Coast, external: (u16, u16), internal: (u16, u16)) {
+    forward_at(coast, "203.0.113.120", external, internal);
+}
+
+/// TCP ports of a floating IP, forwarded to b.
+pub(crate) fn forward_at(
+    coast: &mut Coast,
+    address: &str,
+    external: (u16, u16),
+    internal: (u16, u16),
+) {
     let tenant = coast.tenants[0];
     let range = |(first, last)| PortRange { first, last };
-    let fip = (coast.external, "203.0.113.120");
-    let id = coast
-        .world
-        .floating_ip(fip, tenant.router, (coast.b.port, coast.b.v4));
+    let fip = (coast.external, address);
+    let fixed = (coast.b.port, coast.b.v4);
+    let id = coast.world.floating_ip(fip, tenant.router, fixed);
     coast.world.change_floating_ip(id, |f| {
         f.forwarded = Some(Forwarded {
             protocol: protocol::TCP,
