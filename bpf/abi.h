@@ -286,6 +286,7 @@ enum reason {
 	PACKET_RATE = 50,
 	SNAT_EXHAUSTED = 52,
 	SNAT_PROTOCOL = 53,
+	NAT64_UNTRANSLATABLE = 58,
 };
 
 #endif

@@ -19,6 +19,8 @@ static __always_inline __u32 ip_length(struct __sk_buff *skb, const struct packe
 {
 	if (skb->gso_size)
 		return p->transport - ETH_LEN + p->transport_len + skb->gso_size;
+	if (p->fragment && p->key.family == 6 && p->seen.family == 4)
+		return p->end - ETH_LEN + FRAGMENT_HEADER; /* the rest of what it grows by is decided */
 	return p->end - ETH_LEN;
 }
 

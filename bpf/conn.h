@@ -69,9 +69,16 @@ static __always_inline void outcome(const struct packet *p, const struct action 
 		__builtin_memcpy(to->dst, a->dst, 16);
 	if (a->flags & ACTION_DST_PORT)
 		to->dport = a->dst_port;
-	if (a->flags & ACTION_SNAT) {
+	if (a->flags & (ACTION_SNAT | ACTION_NAT64)) {
 		map_ipv4(to->src, p->claimed_address);
 		to->sport = p->claimed_port;
+	}
+	if (a->flags & ACTION_NAT64) {
+		to->family = 4;
+		if (to->proto == PROTO_ICMPV6) {
+			to->proto = PROTO_ICMP;
+			to->dport = (to->dport >> 8 == ECHO_REQUEST_V6 ? ECHO_REQUEST : 0) << 8;
+		}
 	}
 }
 

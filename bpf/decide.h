@@ -3,6 +3,7 @@
 #define MIDONET_DECIDE_H
 
 #include "apply.h"
+#include "snat.h"
 
 /* The number of the action for the first class that knows the key, 0 if none does. */
 __noinline __u32 find_decision(const struct packet *p)
@@ -52,8 +53,10 @@ __noinline int enter(struct __sk_buff *skb, const struct packet *p, const struct
 	}
 	if (p->key.flags & FLAG_TRANSLATED)
 		c->flags |= CONN_TRANSLATED;
-	if (c->flags & CONN_TRANSLATED)
-		tuple_of(&p->key, &c->to);
+	else if (a->flags & (ACTION_SNAT | ACTION_NAT64))
+		c->flags |= CONN_CLAIMED;
+	if (c->flags & (CONN_TRANSLATED | CONN_CLAIMED))
+		outcome(p, c->flags & CONN_CLAIMED ? a : 0, &c->to);
 	__builtin_memcpy(c->smac, p->key.smac, 6);
 	__builtin_memcpy(c->dmac, p->key.dmac, 6);
 	return bpf_map_update_elem(&CONNS, &p->seen, c, BPF_ANY) ? KERNEL_ERROR : PASS;
@@ -63,6 +66,7 @@ __noinline int enter(struct __sk_buff *skb, const struct packet *p, const struct
 static __noinline int decide(struct __sk_buff *skb, struct packet *p, const struct conn *old)
 {
 	struct action *a;
+	int reason;
 	__u32 id;
 
 	p->key.state = old ? old->state : STATE_FORWARD;
@@ -70,8 +74,11 @@ static __noinline int decide(struct __sk_buff *skb, struct packet *p, const stru
 	a = id ? bpf_map_lookup_elem(&ACTIONS, &id) : 0;
 	if (!a)
 		return upcall(skb, &p->key, 0, WHY_MISS);
-	if (a->flags & (ACTION_SNAT | ACTION_NAT64))
-		return drop(skb, p->key.in_port, SNAT_EXHAUSTED); /* there are no claims yet */
+	if (forwards(a) && a->flags & (ACTION_SNAT | ACTION_NAT64)) {
+		reason = a->flags & ACTION_SNAT ? claim(p, a, old) : claim_ipv4(p, a, old);
+		if (reason)
+			return drop(skb, p->key.in_port, reason);
+	}
 	/* An ICMP error belongs to its connection's entry and makes none. Nor does what is dropped:
 	 * a port scan must not push connections out. */
 	if (!(p->key.flags & FLAG_ICMP_ERROR) && forwards(a)) {

@@ -33,24 +33,31 @@ static __always_inline int is_control(const struct flow_key *key)
 	return key->proto == PROTO_UDP && key->sport == 546 && key->dport == 547;
 }
 
-/* Once a second, and when it closes: the entry lives on, and so does its reverse if it is here. */
-static __noinline void refresh(const struct packet *p, struct conn *c, const struct action *a)
+/* Once a second, and when it closes: the entry lives on, and so does its reverse if it is here. False
+ * if what it had claimed is another's. */
+static __noinline int refresh(const struct packet *p, struct conn *c, const struct action *a)
 {
+	if (a->flags & (ACTION_SNAT | ACTION_NAT64) && !renew_claim(p, a))
+		return 0;
+	if (p->key.flags & FLAG_TRANSLATED && is_mapped(p->seen.proto))
+		keep_mapping(p);
 	c->seen_ns = p->now;
 	if (closes(p))
 		c->flags |= CONN_CLOSING;
 	remember(p, a);
+	return 1;
 }
 
-static __always_inline void count(const struct packet *p, struct conn *c, const struct action *a,
+static __always_inline int count(const struct packet *p, struct conn *c, const struct action *a,
 				  __u32 len)
 {
 	if (p->key.flags & FLAG_ICMP_ERROR)
-		return;
+		return 1;
 	c->packets++;
 	c->bytes += len;
 	if (stale(c, p->now) || (closes(p) && !(c->flags & CONN_CLOSING)))
-		refresh(p, c, a);
+		return refresh(p, c, a);
+	return 1;
 }
 
 /* A frame that comes in at a port, or goes on at a router: what the program returns, or the number of
@@ -90,10 +97,13 @@ __noinline int pipeline(struct __sk_buff *skb, __u32 in_port)
 	    same_mac(c->smac, p.key.smac) && same_mac(c->dmac, p.key.dmac)) {
 		a = bpf_map_lookup_elem(&ACTIONS, &c->action);
 		if (a && a->generation == c->generation) {
-			count(&p, c, a, skb->len);
-			return apply(skb, &p, a);
+			if (count(&p, c, a, skb->len))
+				return apply(skb, &p, a);
+			c = 0;
 		}
 	}
+	if (!c && is_router(in_port))
+		take_in(&p);
 	return decide(skb, &p, c);
 }
 
@@ -204,29 +214,38 @@ static __noinline int flood(struct __sk_buff *skb, __u32 vni)
 	return reason ? drop(skb, 0, reason) : upcall(skb, &p.key, vni, WHY_FLOOD);
 }
 
-SEC("classifier") int from_tunnel(struct __sk_buff *skb)
+/* The VNI of a tunnelled frame, if one of our hosts has sent it. */
+static __noinline int sent_by_peer(struct __sk_buff *skb, __u32 *vni)
 {
 	struct bpf_tunnel_key t = {};
-	struct tunnel *to;
-	__u32 key;
-	int reason, v6 = 0;
+	int v6 = 0;
 
 	if (bpf_skb_get_tunnel_key(skb, &t, sizeof(t), 0)) {
 		v6 = 1;
 		if (bpf_skb_get_tunnel_key(skb, &t, sizeof(t), BPF_F_TUNINFO_IPV6))
-			return drop(skb, 0, TUNNEL_SOURCE);
+			return 0;
 	}
-	if (!known_peer(&t, v6))
+	*vni = t.tunnel_id;
+	return known_peer(&t, v6);
+}
+
+SEC("classifier") int from_tunnel(struct __sk_buff *skb)
+{
+	struct tunnel *to;
+	__u32 vni = 0, key;
+	int reason;
+
+	if (!sent_by_peer(skb, &vni))
 		return drop(skb, 0, TUNNEL_SOURCE);
-	key = t.tunnel_id & TUNNEL_KEY_MASK;
+	key = vni & TUNNEL_KEY_MASK;
 	to = bpf_map_lookup_elem(&TUNNELS, &key);
 	if (!to)
 		return drop(skb, 0, TUNNEL_KEY_UNKNOWN);
 	if (!to->ifindex)
-		return flood(skb, t.tunnel_id);
+		return flood(skb, vni);
 	if (is_router(to->ifindex))
 		return run(skb, to->ifindex);
-	if (!(t.tunnel_id & (VNI_REPLY | VNI_UNTRACKED))) {
+	if (!(vni & (VNI_REPLY | VNI_UNTRACKED))) {
 		reason = record_arrival(skb, to->ifindex);
 		if (reason)
 			return drop(skb, 0, reason);

@@ -35,6 +35,9 @@
 #define EXT_FRAGMENT 44
 #define EXT_DESTINATION 60
 
+#define ECHO_REQUEST 8
+#define ECHO_REQUEST_V6 128
+
 #define TCP_FIN 0x01
 #define TCP_SYN 0x02
 #define TCP_RST 0x04
@@ -58,7 +61,7 @@ struct packet {
 	__u8 zero;
 	__be32 claimed_address;
 	__u16 claimed_port; /* what source it gets with an action that claims one */
-	__u16 pad;
+	__u16 fragment_at;  /* in units of 8 bytes; the upper bit says that more follow */
 };
 
 struct ethernet {
@@ -243,6 +246,7 @@ static __always_inline int parse_ipv4(struct __sk_buff *skb, struct packet *p)
 	if (fragment & 0x3fff) {
 		p->fragment_id = bpf_ntohs(ip.id);
 		p->fragment = fragment & 0x1fff ? FRAGMENT_LATER : FRAGMENT_FIRST;
+		p->fragment_at = (fragment & 0x1fff) | (fragment & 0x2000) << 2;
 		if ((ip.proto == PROTO_TCP && (fragment & 0x1fff) == 1) ||
 		    !can_be_part(ihl, fragment & 0x1fff, fragment & 0x2000, total - ihl))
 			return MALFORMED;
@@ -265,6 +269,7 @@ static __always_inline int fragment_header(struct packet *p, const __u8 h[8], __
 		return PASS; /* a fragment of one, RFC 6946 */
 	p->fragment_id = (__u32)h[4] << 24 | (__u32)h[5] << 16 | (__u32)h[6] << 8 | h[7];
 	p->fragment = offset & 0xfff8 ? FRAGMENT_LATER : FRAGMENT_FIRST;
+	p->fragment_at = offset >> 3 | (offset & 1) << 15;
 	if (!can_be_part(0, offset >> 3, offset & 1, len - 8))
 		return MALFORMED;
 	if (p->fragment == FRAGMENT_FIRST)

@@ -12,6 +12,7 @@
 #define ADDRESSES_IPV6 (ETH_LEN + 8)
 #define CHECK_ICMP 2
 #define ID_ICMP 4
+#define CHECK_UDP 6
 #define HEADER_ICMP 8
 
 /* Lowers TTL or hop limit by the routers passed; false when it does not suffice. */
@@ -78,7 +79,7 @@ static __always_inline __u32 check_offset(__u8 family, __u8 proto)
 	case PROTO_TCP: return 16;
 	case PROTO_UDP:
 	case PROTO_UDPLITE:
-	case PROTO_DCCP: return 6;
+	case PROTO_DCCP: return CHECK_UDP;
 	}
 	return family == 6 && proto == PROTO_ICMPV6 ? CHECK_ICMP : 0;
 }
@@ -216,15 +217,19 @@ static __noinline int translate_transport(struct __sk_buff *skb, const struct pa
 	return err ? KERNEL_ERROR : PASS;
 }
 
+#include "family.h"
+
 /* Makes of the packet what it is to become. A later fragment has no transport header, and the sum in
  * its first fragment is changed there. */
-static __noinline int translate(struct __sk_buff *skb, const struct packet *p,
+static __always_inline int translate(struct __sk_buff *skb, const struct packet *p,
 				const struct action *a)
 {
 	struct change change;
 	int reason = PASS;
 
 	outcome(p, a, &change.to);
+	if (change.to.family != p->seen.family)
+		return change_family(skb, p, &change.to);
 	change.addresses = bpf_csum_diff((void *)p->seen.src, 32, (void *)change.to.src, 32, 0);
 	change.outer = change.addresses;
 	if (p->key.flags & FLAG_TRANSIT_ERROR)

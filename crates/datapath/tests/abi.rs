@@ -127,6 +127,7 @@ fn claims() -> Claims {
         (DropReason::PacketRate, "PACKET_RATE"),
         (DropReason::SnatExhausted, "SNAT_EXHAUSTED"),
         (DropReason::SnatProtocol, "SNAT_PROTOCOL"),
+        (DropReason::Nat64Untranslatable, "NAT64_UNTRANSLATABLE"),
     ];
     for (reason, c) in found_by_the_program {
         claims.add(c.into(), reason as u64, c);

@@ -116,6 +116,9 @@ reasons! {
     SnatExhausted = 52, "snat_exhausted";
     /// Of a protocol without ports that source NAT can change.
     SnatProtocol = 53, "snat_protocol";
+    /// IPv6 and IPv4 cannot say the same with this packet: a fragment of an ICMP message or of a
+    /// datagram without a checksum, or an ICMP message that the other family has not.
+    Nat64Untranslatable = 58, "nat64_untranslatable";
     /// The queue of a port's bandwidth limit is full.
     RateLimit = 51, "rate_limit";
     /// To a floating IP of which only some ports are forwarded, and not to one of these.

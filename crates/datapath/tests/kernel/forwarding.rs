@@ -11,7 +11,7 @@ use flow::{DropReason, Mask, mapped};
 use std::{
     collections::BTreeSet,
     io::{Read, Write},
-    net::{IpAddr, TcpListener, TcpStream, UdpSocket},
+    net::{IpAddr, SocketAddr, TcpListener, TcpStream, UdpSocket},
     sync::atomic::{AtomicBool, Ordering},
     thread,
     time::{Duration, Instant},
@@ -21,14 +21,23 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// TCP one way in bulk with the length back, and UDP there and back, small and in fragments.
 pub fn exchange(from: &Net, to: &Net, address: &str) {
-    tcp_transfer(from, to, address, 4 << 20);
+    exchange_with(from, to, (address, address));
+}
+
+/// The same where one end calls the other by another address than it has itself.
+pub fn exchange_with(from: &Net, to: &Net, called: (&str, &str)) {
+    tcp_transfer_with(from, to, called, 4 << 20);
     for size in [1, 1200, 5000] {
-        udp_echo(from, to, address, size);
+        udp_echo(from, to, called, size);
     }
 }
 
 pub fn tcp_transfer(from: &Net, to: &Net, address: &str, length: usize) {
-    let listener = to.enter(|| TcpListener::bind((address, 0)).unwrap());
+    tcp_transfer_with(from, to, (address, address), length);
+}
+
+fn tcp_transfer_with(from: &Net, to: &Net, (address, own): (&str, &str), length: usize) {
+    let listener = to.enter(|| TcpListener::bind((own, 0)).unwrap());
     let port = listener.local_addr().unwrap().port();
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -55,9 +64,10 @@ pub fn tcp_transfer(from: &Net, to: &Net, address: &str, length: usize) {
     });
 }
 
-fn udp_echo(from: &Net, to: &Net, address: &str, size: usize) {
-    let server = to.enter(|| UdpSocket::bind((address, 0)).unwrap());
-    let target = server.local_addr().unwrap();
+fn udp_echo(from: &Net, to: &Net, (address, own): (&str, &str), size: usize) {
+    let server = to.enter(|| UdpSocket::bind((own, 0)).unwrap());
+    let port = server.local_addr().unwrap().port();
+    let target = SocketAddr::new(address.parse().unwrap(), port);
     let any = if target.is_ipv4() {
         "0.0.0.0:0"
     } else {

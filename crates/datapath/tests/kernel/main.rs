@@ -6,12 +6,14 @@ mod forwarding;
 mod frames;
 mod hostile;
 mod limits;
+mod nat64;
 mod net;
 mod outside;
 mod parsing;
 mod pipeline;
 mod restart;
 mod rewriting;
+mod snat;
 mod subports;
 #[path = "../suite/mod.rs"]
 mod suite;

@@ -50,7 +50,7 @@ fn sctp(src: &str, dst: &str) -> Vec<u8> {
     raw_ip(src, dst, 132, &[0, 5, 0, 6, 1, 2, 3, 4, 5, 6, 7, 8])
 }
 
-fn first_fragment(src: &str, dst: &str) -> Vec<u8> {
+pub fn first_fragment(src: &str, dst: &str) -> Vec<u8> {
     let mut frame = udp((src, 7), (dst, 8), &[3; 16]);
     if frame[14] >> 4 == 4 {
         frame[20] = 0x20;
@@ -64,7 +64,7 @@ fn first_fragment(src: &str, dst: &str) -> Vec<u8> {
 }
 
 /// The rest of the packet that `first_fragment` begins.
-fn later_fragment(src: &str, dst: &str) -> Vec<u8> {
+pub fn later_fragment(src: &str, dst: &str) -> Vec<u8> {
     let mut frame = first_fragment(src, dst);
     let payload = if frame[14] >> 4 == 4 {
         frame[20..22].copy_from_slice(&[0, 3]);
@@ -79,7 +79,7 @@ fn later_fragment(src: &str, dst: &str) -> Vec<u8> {
 }
 
 /// Completes the checksum of an ICMP message.
-fn with_icmp_sum(mut frame: Vec<u8>) -> Vec<u8> {
+pub fn with_icmp_sum(mut frame: Vec<u8>) -> Vec<u8> {
     if frame[14] >> 4 == 4 {
         let sum = u32_16bit_word::add_slice(0, &frame[34..]);
         frame[36..38].copy_from_slice(&u32_16bit_word::ones_complement(sum).to_ne_bytes());

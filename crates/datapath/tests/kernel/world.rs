@@ -2,7 +2,8 @@
 
 use aya::maps::{HashMap, Map, MapData};
 use bpf_abi::{
-    ACTION_DROP, ACTION_LOCAL, ACTION_TRACK, Action, Conn, ConnKey, FlowKey, MARK_FROM_PORT, Upcall,
+    ACTION_DROP, ACTION_LOCAL, ACTION_TRACK, Action, Conn, ConnKey, FlowKey, MARK_FROM_PORT,
+    Mapping, MappingKey, Upcall,
 };
 use datapath::{Compiled, Datapath, Entry, KernelMaps, Maps, Options, Rehearsal, Table, Upcalls};
 use flow::{DropReason, Mask, mapped};
@@ -97,6 +98,34 @@ impl World {
         for (key, _) in self.table.maps().connections(usize::MAX).unwrap() {
             conns.remove(&raw_key(&key)).unwrap();
         }
+    }
+
+    /// Takes one connection entry away.
+    pub fn forget_connection(&mut self, key: &ConnKey) {
+        self.raw_connections().remove(&raw_key(key)).unwrap();
+    }
+
+    /// Makes all mappings of ports look this much older.
+    pub fn age_mappings(&mut self, by_ns: u64) {
+        let map = MapData::from_pin(self.pin_dir.join("MAPPINGS")).unwrap();
+        let mut map: RawMappings = HashMap::try_from(Map::from_map_data(map).unwrap()).unwrap();
+        let all: Vec<_> = map.iter().map(|entry| entry.unwrap()).collect();
+        for (key, mut mapping) in all {
+            let seen = u64::from_ne_bytes(mapping[..8].try_into().unwrap());
+            mapping[..8].copy_from_slice(&seen.wrapping_sub(by_ns).to_ne_bytes());
+            map.insert(key, mapping, 0).unwrap();
+        }
+    }
+
+    /// CLOCK_MONOTONIC, ns.
+    pub fn now(&self) -> u64 {
+        // SAFETY: all zero is a valid timespec, and the call writes no more than one.
+        let time = unsafe {
+            let mut time: libc::timespec = std::mem::zeroed();
+            libc::clock_gettime(libc::CLOCK_MONOTONIC, &raw mut time);
+            time
+        };
+        time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64
     }
 
     fn raw_connections(&self) -> RawConnections {
@@ -207,6 +236,8 @@ impl World {
 
 /// The connection table as bytes: only tests write to it.
 type RawConnections = HashMap<MapData, [u8; size_of::<ConnKey>()], [u8; size_of::<Conn>()]>;
+
+type RawMappings = HashMap<MapData, [u8; size_of::<MappingKey>()], [u8; size_of::<Mapping>()]>;
 
 fn raw_key(key: &ConnKey) -> [u8; size_of::<ConnKey>()] {
     // SAFETY: plain integers and bytes without padding.
