@@ -161,7 +161,8 @@ class Maker:
         # ports of other tests are on other hosts
         self.host = f"gw-{uuidutils.generate_uuid()[:8]}"
 
-    def _filled(self, collection, body):
+    def filled(self, collection, body):
+        """A body of the API with its defaults."""
         from neutron_lib.api import attributes
 
         info = attributes.AttributeInfo(attributes.RESOURCES[collection])
@@ -171,34 +172,34 @@ class Maker:
         return body
 
     def network(self, **given):
-        body = self._filled("networks", {"admin_state_up": True, **given})
+        body = self.filled("networks", {"admin_state_up": True, **given})
         return self._core.create_network(self._context, {"network": body})
 
     def subnet(self, network, cidr="10.0.0.0/24", **given):
         version = 6 if ":" in cidr else 4
         given = {"network_id": network["id"], "cidr": cidr, "ip_version": version, **given}
-        body = self._filled("subnets", given)
+        body = self.filled("subnets", given)
         return self._core.create_subnet(self._context, {"subnet": body})
 
     def port(self, network, **given):
-        body = self._filled("ports", {"network_id": network["id"], **given})
+        body = self.filled("ports", {"network_id": network["id"], **given})
         return self._core.create_port(self._context, {"port": body})
 
     def group(self, name="web"):
-        body = self._filled("security_groups", {"name": name})
+        body = self.filled("security_groups", {"name": name})
         return self._core.create_security_group(self._context, {"security_group": body})
 
     def rule(self, group, **given):
         given = {"security_group_id": group["id"], "direction": "ingress", **given}
-        body = self._filled("security_group_rules", given)
+        body = self.filled("security_group_rules", given)
         return self._core.create_security_group_rule(self._context, {"security_group_rule": body})
 
     def address_group(self, addresses):
-        body = self._filled("address_groups", {"name": "offices", "addresses": addresses})
+        body = self.filled("address_groups", {"name": "offices", "addresses": addresses})
         return self._core.create_address_group(self._context, {"address_group": body})
 
     def router(self, **given):
-        return self._l3.create_router(self._context, {"router": self._filled("routers", given)})
+        return self._l3.create_router(self._context, {"router": self.filled("routers", given)})
 
     def gateway(self, network, **given):
         """A router with its gateway on a network."""
@@ -215,7 +216,7 @@ class Maker:
         return self.port(network, **binding)
 
     def floating_ip(self, network, **given):
-        body = self._filled("floatingips", {"floating_network_id": network["id"], **given})
+        body = self.filled("floatingips", {"floating_network_id": network["id"], **given})
         return self._l3.create_floatingip(self._context, {"floatingip": body})
 
 

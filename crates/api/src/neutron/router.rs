@@ -2,7 +2,7 @@
 
 use crate::decode::{null_as_default, null_as_true, yes};
 use ipnet::IpNet;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::net::IpAddr;
 use uuid::Uuid;
 
@@ -52,10 +52,24 @@ pub struct ExternalGateway {
     pub external_fixed_ips: Vec<FixedIp>,
 }
 
+fn prefix<'de, D: Deserializer<'de>>(deserializer: D) -> Result<IpNet, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "a prefix is wanted")]
+    enum Either {
+        Net(IpNet),
+        Address(IpAddr),
+    }
+    Ok(match Either::deserialize(deserializer)? {
+        Either::Net(net) => net,
+        Either::Address(ip) => ip.into(),
+    })
+}
+
 /// A route of a router or for the hosts of a subnet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Route {
-    /// Prefix it covers.
+    /// Prefix it covers. Neutron takes an address for the prefix of itself.
+    #[serde(deserialize_with = "prefix")]
     pub destination: IpNet,
     /// Next hop.
     pub nexthop: IpAddr,

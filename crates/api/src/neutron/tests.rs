@@ -22,6 +22,28 @@ fn rule(extra: Value) -> Value {
 }
 
 #[test]
+fn a_route_leads_to_a_prefix_or_to_an_address_as_one() {
+    let routes = json!([
+        {"destination": "9.9.9.9", "nexthop": "10.0.0.9"},
+        {"destination": "fd09::9", "nexthop": "fd00::9"},
+        {"destination": "fd09::/64", "nexthop": "fd00::9"},
+    ]);
+    let body = |routes: &Value| json!({"id": ID, "routes": routes});
+    let Resource::Router(router) = Resource::decode(Kind::Router, body(&routes)).unwrap() else {
+        panic!()
+    };
+    let read: Vec<String> = router
+        .routes
+        .iter()
+        .map(|r| r.destination.to_string())
+        .collect();
+    assert_eq!(read, ["9.9.9.9/32", "fd09::9/128", "fd09::/64"]);
+    let wrong = json!([{"destination": "9.9.9", "nexthop": "10.0.0.9"}]);
+    let (property, _) = refused(Kind::Router, body(&wrong));
+    assert_eq!(property, "routes[0].destination");
+}
+
+#[test]
 fn a_port_with_nulls_and_unknown_fields_is_read() {
     let body = json!({
         "id": ID, "network_id": ID, "mac_address": "fa:16:3e:00:00:01", "name": null,

@@ -21,7 +21,7 @@ from sqlalchemy import orm
 from midonet.neutron import agents, dhcp_options, journal, status
 from midonet.neutron.common import config, exceptions
 from midonet.neutron.common import constants as ours
-from midonet.neutron.ml2 import address_groups, sg_callbacks, uplinks
+from midonet.neutron.ml2 import address_groups, refusals, sg_callbacks, uplinks
 from midonet.neutron.services import port_forwarding
 from midonet.neutron.services.qos import driver as qos_driver
 from midonet.neutron.services.trunk import driver as trunk_driver
@@ -114,6 +114,7 @@ class MidonetMechanismDriver(api.MechanismDriver):
     @staticmethod
     def _network(context, operation):
         if _is_ours(context.current):
+            refusals.check_network(context.current)
             journal.record(context.plugin_context, "network", context.current["id"], operation)
 
     @staticmethod
@@ -126,7 +127,9 @@ class MidonetMechanismDriver(api.MechanismDriver):
     # Subnets
 
     def create_subnet_precommit(self, context):
-        """Journal."""
+        """Validate and journal."""
+        if _is_ours(context.network.current):
+            refusals.check_subnet(context.current)
         self._subnet(context, journal.CREATE)
 
     def update_subnet_precommit(self, context):
@@ -149,6 +152,7 @@ class MidonetMechanismDriver(api.MechanismDriver):
         if not _is_ours(context.network.current):
             return
         self._check_owner(context.current)
+        refusals.check_port(context.plugin_context, context.current)
         dhcp_options.check(context.current)
         self._check_uplink(context)
         self._block(context, moved=True)
@@ -163,6 +167,7 @@ class MidonetMechanismDriver(api.MechanismDriver):
             return
         if context.current["device_owner"] != context.original["device_owner"]:
             self._check_owner(context.current)
+        refusals.check_port(context.plugin_context, context.current)
         dhcp_options.check(context.current)
         self._check_uplink(context)
         self._block(context, moved=context.host != context.original_host)

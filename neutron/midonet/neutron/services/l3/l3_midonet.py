@@ -27,6 +27,7 @@ from sqlalchemy import orm
 from midonet.neutron import extensions, journal
 from midonet.neutron.common import constants as ours
 from midonet.neutron.common import definitions
+from midonet.neutron.ml2 import refusals
 from midonet.neutron.services.l3 import floating
 
 api_extensions.append_api_extensions_path(extensions.__path__)
@@ -113,6 +114,11 @@ class MidonetL3ServicePlugin(
                 msg=f"Incompatible network {network_id}: it is of type {network_type}, "
                 f"wanted is {' or '.join(sorted(types))}",
             )
+
+    def _validate_routes(self, context, router_id, routes, **known):
+        """As Neutron does, which looks at next hops only."""
+        super()._validate_routes(context, router_id, routes, **known)
+        refusals.check_routes(routes)
 
     @registry.receives(resources.ROUTER, [events.PRECOMMIT_CREATE])
     def _router_created(self, resource, event, trigger, payload):
