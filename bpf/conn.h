@@ -24,11 +24,13 @@ static __always_inline void see(struct packet *p, __u32 in_port)
 	tuple_of(&p->key, &p->seen.tuple);
 }
 
-static __always_inline int same_tuple(const struct tuple *a, const struct tuple *b)
+__noinline int same_tuple(const struct tuple *a, const struct tuple *b)
 {
 	const __u32 *x = (const __u32 *)a, *y = (const __u32 *)b;
 	__u32 differ = 0;
 
+	if (!a || !b)
+		return 0;
 #pragma unroll
 	for (__u32 i = 0; i < sizeof(*a) / 4; i++)
 		differ |= x[i] ^ y[i];
@@ -36,10 +38,12 @@ static __always_inline int same_tuple(const struct tuple *a, const struct tuple 
 }
 
 /* The tuple of the answer; false for ICMP messages that have none. */
-static __always_inline int reverse(const struct tuple *t, struct tuple *to)
+__noinline int reverse(const struct tuple *t, struct tuple *to)
 {
 	int type = 0;
 
+	if (!t || !to)
+		return 0;
 	to->family = t->family;
 	to->proto = t->proto;
 	to->pad = 0;
@@ -57,12 +61,13 @@ static __always_inline int reverse(const struct tuple *t, struct tuple *to)
 }
 
 /* What the packet becomes: as it was judged, and what the action makes of that. */
-static __always_inline void outcome(const struct packet *p, const struct action *a,
-				    struct tuple *to)
+__noinline int outcome(const struct packet *p, const struct action *a, struct tuple *to)
 {
+	if (!p || !to)
+		return KERNEL_ERROR;
 	tuple_of(&p->key, to);
 	if (!a)
-		return;
+		return PASS;
 	if (a->flags & ACTION_SRC)
 		__builtin_memcpy(to->src, a->src, 16);
 	if (a->flags & ACTION_DST)
@@ -80,6 +85,7 @@ static __always_inline void outcome(const struct packet *p, const struct action 
 			to->dport = (to->dport >> 8 == ECHO_REQUEST_V6 ? ECHO_REQUEST : 0) << 8;
 		}
 	}
+	return PASS;
 }
 
 /* A pure SYN: a new connection, whatever is known about the tuple. */
@@ -135,14 +141,31 @@ static __always_inline void touch(struct conn *c, const struct packet *p)
 		c->flags |= CONN_CLOSING;
 }
 
+/* Records an answer, which `to` says what it becomes if it is translated; as the last argument of
+ * bpf_map_update_elem says. */
+__noinline int expect(const struct conn_key *key, const struct tuple *to, __u64 now, __u32 flags,
+		      __u64 how)
+{
+	struct conn *fresh = blank();
+
+	if (!key || !to || !fresh)
+		return KERNEL_ERROR;
+	fresh->state = STATE_REPLY;
+	fresh->seen_ns = now;
+	fresh->flags = flags;
+	if (flags & CONN_TRANSLATED)
+		fresh->to = *to;
+	return bpf_map_update_elem(&CONNS, key, fresh, how) ? KERNEL_ERROR : PASS;
+}
+
 /* An authorised packet goes on at or behind `port`, changed by `a` if there is one: what answers it
  * there is a reply. What the packet becomes is turned round for the key; if that is not what it was,
  * what it was is what the answer becomes. */
 __noinline int record(const struct packet *p, const struct action *a, __u32 port)
 {
 	struct conn_key key = { .in_port = port };
-	struct conn *c, *fresh;
-	struct tuple to;
+	struct tuple to = {};
+	struct conn *c;
 	__u8 flags;
 
 	if (!p)
@@ -159,15 +182,7 @@ __noinline int record(const struct packet *p, const struct action *a, __u32 port
 		touch(c, p);
 		return PASS;
 	}
-	fresh = blank();
-	if (!fresh)
-		return KERNEL_ERROR;
-	fresh->state = STATE_REPLY;
-	fresh->seen_ns = p->now;
-	fresh->flags = flags | (closes(p) ? CONN_CLOSING : 0);
-	if (flags)
-		fresh->to = to;
-	return bpf_map_update_elem(&CONNS, &key, fresh, BPF_ANY) ? KERNEL_ERROR : PASS;
+	return expect(&key, &to, p->now, flags | (closes(p) ? CONN_CLOSING : 0), BPF_ANY);
 }
 
 /* Where the reverse of what an action lets through is recorded; 0 for nowhere. An answer to what a

@@ -320,7 +320,7 @@ __noinline int to_ipv6(struct __sk_buff *skb, const struct packet *p, const stru
 	}
 	if (!(p->key.flags & FLAG_ICMP_ERROR))
 		return PASS;
-	if (bpf_skb_store_bytes(skb, TRANSPORT_IPV6, &error, sizeof(error), 0))
+	if (bpf_skb_store_bytes(skb, TRANSPORT_IPV6, &error, sizeof(error), BPF_F_RECOMPUTE_CSUM))
 		return KERNEL_ERROR;
 	return end_error(skb, p, to, TRANSPORT_IPV6 + sizeof(error),
 			 TRANSPORT_IPV6 + bpf_ntohs(new.payload));
@@ -357,7 +357,7 @@ __noinline int to_ipv4(struct __sk_buff *skb, const struct packet *p, const stru
 		return KERNEL_ERROR;
 	if (!(p->key.flags & FLAG_ICMP_ERROR))
 		return PASS;
-	if (bpf_skb_store_bytes(skb, TRANSPORT_IPV4, &error, sizeof(error), 0))
+	if (bpf_skb_store_bytes(skb, TRANSPORT_IPV4, &error, sizeof(error), BPF_F_RECOMPUTE_CSUM))
 		return KERNEL_ERROR;
 	return end_error(skb, p, to, TRANSPORT_IPV4 + sizeof(error), ETH_LEN + bpf_ntohs(new.total));
 }

@@ -224,7 +224,7 @@ static __noinline int translate_transport(struct __sk_buff *skb, const struct pa
 static __always_inline int translate(struct __sk_buff *skb, const struct packet *p,
 				const struct action *a)
 {
-	struct change change;
+	struct change change = {};
 	int reason = PASS;
 
 	outcome(p, a, &change.to);

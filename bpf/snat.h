@@ -74,8 +74,8 @@ static __always_inline int inherit(__u64 *seen_ns, __u64 seen, __u64 now)
 __noinline int take_record(const struct packet *p, const struct action *a, __u32 port, __u32 effort)
 {
 	struct conn_key key = { .in_port = port };
-	struct conn *c, *fresh;
-	struct tuple to;
+	struct tuple to = {};
+	struct conn *c;
 	int own, ended;
 	__u64 seen;
 
@@ -98,14 +98,7 @@ __noinline int take_record(const struct packet *p, const struct action *a, __u32
 		if (effort == EFFORT_OWN || !ended || !inherit(&c->seen_ns, seen, p->now))
 			return 0;
 	}
-	fresh = blank();
-	if (!fresh)
-		return 0;
-	fresh->state = STATE_REPLY;
-	fresh->flags = CONN_TRANSLATED;
-	fresh->seen_ns = p->now;
-	fresh->to = to;
-	return !bpf_map_update_elem(&CONNS, &key, fresh, c ? BPF_ANY : BPF_NOEXIST);
+	return !expect(&key, &to, p->now, CONN_TRANSLATED, c ? BPF_ANY : BPF_NOEXIST);
 }
 
 /* Takes the claimed source by the mapping of its port. */

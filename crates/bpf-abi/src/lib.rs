@@ -512,8 +512,8 @@ pub const WHY_FLOOD: u8 = 4;
 /// aggregated ones included.
 pub const UPCALL_DATA_MAX: usize = 65_536 + 64;
 
-/// Idle limit of a TCP connection, ns.
-pub const IDLE_TCP_NS: u64 = 7_200 * 1_000_000_000;
+/// Idle limit of a TCP connection, ns (RFC 5382, REQ-5).
+pub const IDLE_TCP_NS: u64 = 7_440 * 1_000_000_000;
 /// Idle limit of any other connection, ns.
 pub const IDLE_OTHER_NS: u64 = 180 * 1_000_000_000;
 /// Idle limit of a connection that has seen a FIN or RST, ns.

@@ -10,7 +10,15 @@ use crate::{
 use bpf_abi::*;
 use datapath::{Maps, Pool};
 use flow::{DropReason, Mask};
-use std::collections::{BTreeMap, BTreeSet};
+use proptest::{
+    collection::vec,
+    prelude::*,
+    test_runner::{Config, TestRunner},
+};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+};
 use topology::Tag;
 use wire::protocol::{TCP, UDP};
 
@@ -376,4 +384,136 @@ fn vms_talk_through_shared_addresses() {
     let now = world.now();
     let used = world.table.maps().ports_in_use(now).unwrap();
     assert!(used[&(KEY, 77)] >= 5, "{used:?}");
+}
+
+/// One step of what may happen to shared addresses.
+#[derive(Clone, Debug)]
+enum Step {
+    /// An inside end speaks: host, port, remote, TCP or UDP.
+    Speak(u8, u16, u8, bool),
+    /// Every remote answers all that it was spoken to by.
+    Answer,
+    /// An inside entry is lost, or its record.
+    Lose(u8, bool),
+    /// All entries age by this many seconds.
+    Age(u64),
+    /// The router has these blocks now, two bits.
+    Lease(u8),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        8 => (0..40u8, 0..8u16, 0..2u8, any::<bool>()).prop_map(|(a, b, c, d)| Step::Speak(a, b, c, d)),
+        2 => Just(Step::Answer),
+        2 => (any::<u8>(), any::<bool>()).prop_map(|(n, own)| Step::Lose(n, own)),
+        1 => prop_oneof![Just(2), Just(70), Just(IDLE_MAPPING_NS / SECOND)].prop_map(Step::Age),
+        1 => (1..4u8).prop_map(Step::Lease),
+    ]
+}
+
+/// Who spoke, to whom, and from which port of the pool last.
+type Spoken = BTreeMap<(bool, String, u16, u8), u16>;
+
+fn between(tcp_not_udp: bool, src: (&str, u16), dst: (&str, u16)) -> Vec<u8> {
+    match tcp_not_udp {
+        true => tcp(src, dst, ACK),
+        false => udp(src, dst, b"x"),
+    }
+}
+
+/// An answer is delivered to who spoke last from its port, or to nobody.
+fn answers_go_home(world: &mut World, spoken: &Spoken) {
+    for ((is_tcp, host, sport, remote), port) in spoken {
+        let remote = format!("198.51.100.{remote}");
+        let answer = |to| between(*is_tcp, (&remote, 6), to);
+        match world.hand_in(TAP_B, &answer((P4, *port))) {
+            Fate::Sent(frame) => {
+                let home = frame == answer((host, *sport));
+                assert!(home, "{is_tcp} {host}:{sport} from {port}: {frame:?}");
+            }
+            Fate::Up(WHY_MISS) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+fn age(world: &mut World, seconds: u64) {
+    let all = world.table.maps().connections(usize::MAX).unwrap();
+    for (key, _) in all {
+        world.age(&key, seconds * SECOND);
+    }
+    world.age_mappings(seconds * SECOND);
+}
+
+fn lease(world: &mut World, bits: u8) {
+    let blocks: Vec<u8> = (0..2)
+        .filter(|b| bits >> b & 1 != 0)
+        .map(|b| b + 4)
+        .collect();
+    world
+        .table
+        .maps_mut()
+        .set_pool(KEY, &pool(&blocks))
+        .unwrap();
+    let tags = BTreeSet::from([Tag::Host("test".into())]);
+    world.table.invalidate(&tags).unwrap();
+    world.decide(TAP_A, STATE_FORWARD, shared(TAP_B));
+    world.decide(TAP_B, STATE_FORWARD, resume());
+    world.decide(ROUTER, STATE_REPLY, reply(TAP_A));
+}
+
+fn live(world: &mut World, steps: &[Step]) {
+    let mut spoken = Spoken::new();
+    for step in steps {
+        match step {
+            Step::Speak(host, sport, remote, is_tcp) => {
+                let src = format!("10.0.1.{host}");
+                let dst = format!("198.51.100.{remote}");
+                let frame = between(*is_tcp, (&src, *sport), (&dst, 6));
+                let who = (*is_tcp, src.clone(), *sport, *remote);
+                let Ok((sent, port)) = out(world, &frame) else {
+                    spoken.remove(&who);
+                    continue;
+                };
+                assert_eq!(sent, between(*is_tcp, (P4, port), (&dst, 6)));
+                spoken.retain(|(t, _, _, r), p| (*t, *r, *p) != (*is_tcp, *remote, port));
+                if !is_tcp {
+                    // no other owner of the port, whatever the remote
+                    spoken.retain(|(t, h, s, _), p| *t || *p != port || (h, s) == (&src, sport));
+                }
+                spoken.insert(who, port);
+            }
+            Step::Answer => answers_go_home(world, &spoken),
+            Step::Lose(n, own) => {
+                let all = world.table.maps().connections(usize::MAX).unwrap();
+                let mut some = all.iter().filter(|(k, _)| (k.in_port == TAP_A) == *own);
+                if let Some((key, _)) = some.nth(usize::from(*n) % 16) {
+                    world.forget_connection(key);
+                    age(world, 2); // claims are confirmed once a second
+                }
+            }
+            Step::Age(seconds) => age(world, *seconds),
+            Step::Lease(bits) => lease(world, *bits),
+        }
+    }
+}
+
+#[test]
+fn whatever_happens_no_answer_goes_to_another() {
+    let config = Config {
+        cases: 24,
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let world = RefCell::new(sharing(&[4]));
+    let mut runner = TestRunner::new(config);
+    let done = runner.run(&vec(step(), 1..200), |steps| {
+        let mut world = world.borrow_mut();
+        world.forget_connections();
+        world.age_mappings(IDLE_MAPPING_NS);
+        lease(&mut world, 1);
+        live(&mut world, &steps);
+        Ok(())
+    });
+    done.unwrap();
 }

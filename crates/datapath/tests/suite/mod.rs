@@ -4,7 +4,7 @@
 use bpf_abi::{
     ACTION_DROP, Action, FROM_VM, FlowKey, Limit, LimitKey, MASKS_MAX, PORT_VIRTUAL, Subport, TO_VM,
 };
-use datapath::{Compiled, Maps, Table};
+use datapath::{Compiled, Maps, Pool, PoolCounts, Table};
 use flow::{DropReason, Mask};
 use std::collections::BTreeSet;
 use topology::Tag;
@@ -34,6 +34,7 @@ pub fn run(twin: &mut impl Twin) {
     }
     a_tag_has_one_sub_port(twin);
     limits_are_what_was_set_last(twin);
+    pools_are_what_was_set_last(twin);
     more_classes_than_slots(twin);
     the_busiest_class_comes_first(twin);
     a_restart_forgets_decisions(twin);
@@ -162,6 +163,26 @@ fn a_tag_has_one_sub_port<T: Twin>(twin: &mut T) {
         maps.remove_subport(two).unwrap();
         assert_eq!(listed(maps), []);
     }
+}
+
+fn pools_are_what_was_set_last(twin: &mut impl Twin) {
+    let pool = |last, blocks: &[u8]| Pool {
+        address: [203, 0, 113, last].into(),
+        blocks: blocks.iter().copied().collect(),
+    };
+    let maps = twin.table().maps_mut();
+    maps.set_pool(7, &pool(7, &[4, 255])).unwrap();
+    maps.set_pool(8, &pool(8, &[9])).unwrap();
+    maps.set_pool(7, &pool(9, &[])).unwrap();
+    let none = PoolCounts::default();
+    let mut pools = maps.pools().unwrap();
+    pools.sort_by_key(|(router, ..)| *router);
+    assert_eq!(pools, [(7, pool(9, &[]), none), (8, pool(8, &[9]), none)]);
+    assert!(maps.ports_in_use(0).unwrap().is_empty());
+    for router in [7, 7, 8] {
+        maps.remove_pool(router).unwrap();
+    }
+    assert!(maps.pools().unwrap().is_empty());
 }
 
 fn limits_are_what_was_set_last<T: Twin>(twin: &mut T) {
