@@ -11,13 +11,9 @@ use crate::{
 };
 use datapath::{Maps, MapsError};
 use linux::{Link, LinkError, LinkEvent, LinkEvents, Netlink};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
-use topology::{PortId, Snapshot};
+use topology::Snapshot;
 
 /// Time after which a tap that refused is tried again.
 const RETRY: Duration = Duration::from_secs(5);
@@ -154,7 +150,7 @@ impl<M: Maps> Binder<M> {
         let limited = self.limit().await;
         self.shared.links.send_replace(self.links.clone());
         let settled = limited && refused.is_empty();
-        self.report(refused, &snapshot, &host);
+        self.report(refused, &snapshot, &host)?;
         Ok(settled)
     }
 
@@ -181,16 +177,25 @@ impl<M: Maps> Binder<M> {
     }
 
     /// Tells which ports are up, and why the others are not.
-    fn report(&self, refused: Refused, snapshot: &Snapshot, host: &str) {
+    fn report(&self, refused: Refused, snapshot: &Snapshot, host: &str) -> Result<(), MapsError> {
         let shared = &self.shared;
         replace(&shared.refused, refused);
         let up = ports_up(snapshot, host, shared.world().taps(), &self.links);
         for port in shared.up.borrow().symmetric_difference(&up) {
             tracing::info!(%port, up = up.contains(port), "port state");
         }
-        replace::<BTreeSet<PortId>>(&shared.up, up);
+        let news = {
+            let mut world = shared.world();
+            world.set_up(&up)?;
+            world.carriers.has_news()
+        };
+        if news {
+            shared.heard.notify_one();
+        }
+        replace(&shared.up, up);
         let down = down::reasons(shared, snapshot, &shared.bindings(), &self.links);
         replace(&shared.down, down);
+        Ok(())
     }
 
     /// Nova does not set the MTU of a tap for `vif_type` midonet; a VM that sends larger frames than

@@ -1,10 +1,11 @@
 //! The configuration file: read once, checked once, refused with the place of the mistake.
 
 use crate::metadata::config::MetadataConfig;
+use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::{
     fmt, fs, io,
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
 };
 
@@ -23,6 +24,9 @@ pub struct Config {
     /// The socket for `mm-ctl` and `midonet`.
     #[serde(default)]
     pub api: ApiConfig,
+    /// IPv6 floating IPs of servers that speak IPv4.
+    #[serde(default)]
+    pub nat64: Nat64Config,
     /// The metadata service; off if absent.
     #[serde(default)]
     pub metadata: Option<MetadataConfig>,
@@ -68,6 +72,24 @@ pub struct DatapathConfig {
     /// Frames a second that one tap may send up to the agent.
     pub upcall_rate: u32,
 }
+
+/// `[nat64]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Nat64Config {
+    /// Addresses by which servers that speak IPv4 know who speaks to them by IPv6: nobody else's in
+    /// any network that has such servers.
+    pub pool: Ipv4Net,
+}
+
+impl Default for Nat64Config {
+    fn default() -> Self {
+        Self { pool: NAT64_POOL }
+    }
+}
+
+/// Shared address space (RFC 6598).
+const NAT64_POOL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10);
 
 /// `[api]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -246,6 +268,13 @@ impl Config {
                 "must not be 0: no VM would get an address".into(),
             ));
         }
+        let pool = self.nat64.pool;
+        if pool.trunc() != pool || !(8..=24).contains(&pool.prefix_len()) {
+            return Err((
+                "nat64.pool",
+                format!("{pool} is not a network of 2^8 to 2^24 addresses"),
+            ));
+        }
         self.metadata
             .as_ref()
             .map_or(Ok(()), MetadataConfig::validate)
@@ -271,6 +300,7 @@ mod tests {
     fn the_smallest_file_gets_the_documented_defaults() {
         let config = parse(SMALLEST).unwrap();
         assert_eq!(config.datapath.vxlan_port, 4789);
+        assert_eq!(config.nat64.pool.to_string(), "100.64.0.0/10");
         assert_eq!(config.api.socket, Path::new("/run/midonet/agent.sock"));
     }
 
@@ -305,6 +335,10 @@ mod tests {
             (
                 &format!("{SMALLEST}[metadata]\nnova = \"nova\"\nshared_secret = \"s\"\n"),
                 "metadata.nova",
+            ),
+            (
+                &format!("{SMALLEST}[nat64]\npool = \"100.64.0.1/10\"\n"),
+                "nat64.pool",
             ),
             (
                 &format!("{SMALLEST}[host]\ntunnel_ip = \"0.0.0.0\"\n"),

@@ -9,6 +9,7 @@ use topology::{Port, PortId, Snapshot};
 pub type Refused = BTreeMap<PortId, String>;
 
 /// Why each port of this host that is not up is not, as long as there are few enough to tell of.
+/// Ports without a tap are left out: such a server is just not running.
 pub fn reasons<M>(
     shared: &Shared<M>,
     snapshot: &Snapshot,
@@ -21,6 +22,7 @@ pub fn reasons<M>(
     for port in snapshot.ports().filter(|p| p.host() == Some(world.host())) {
         if let Some(interface) = interface(snapshot, port, world.host(), bindings)
             && !up.contains(&port.id)
+            && (port.outside || links.values().any(|link| link.name == interface.name))
         {
             let why = why(&world, port, &interface.name, links, &refused);
             down.insert(port.id, why);

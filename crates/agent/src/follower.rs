@@ -5,10 +5,17 @@
 
 use crate::{backoff::Backoff, local_api::drop_count, shared::Shared};
 use datapath::{Maps, MapsError};
-use std::{collections::BTreeSet, convert::Infallible, io, net::IpAddr, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    convert::Infallible,
+    io,
+    net::IpAddr,
+    sync::Arc,
+    time::Duration,
+};
 use sync::{
-    Counters, DecodeError, Decoder, EncodeError, FromAgent, FromCluster, HEARTBEAT, Heartbeat,
-    Hello, PROTOCOL, PortStatus, SILENCE,
+    BLOCK_WISHES, BlockWish, Counters, DecodeError, Decoder, EncodeError, FromAgent, FromCluster,
+    HEARTBEAT, Heartbeat, Hello, PROTOCOL, PortStatus, SILENCE,
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -19,11 +26,14 @@ use tokio::{
     sync::watch,
     time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout},
 };
-use topology::{Change, HostId, PortId};
+use topology::{Change, HostId, PortId, RouterId};
 use uuid::Uuid;
 
 /// Longest wait for a cluster node to take a connection.
 const CONNECT: Duration = Duration::from_secs(5);
+
+/// Time after which what was asked for and has not come is asked for again.
+const ASK_AGAIN: Duration = Duration::from_secs(30);
 
 /// Changes of one step that are kept until it is complete.
 const STEP_MAX: usize = 4_000_000;
@@ -129,6 +139,13 @@ struct Session<'a, M> {
     up: watch::Receiver<BTreeSet<PortId>>,
     /// What the cluster was last told of.
     told: BTreeSet<PortId>,
+    down: watch::Receiver<BTreeMap<PortId, String>>,
+    wishes: watch::Receiver<BTreeMap<RouterId, BlockWish>>,
+    /// What the cluster was last asked for.
+    asked: BTreeMap<RouterId, BlockWish>,
+    reclaim_after: Duration,
+    /// The agent has what the cluster has: leases, too, are as the cluster says.
+    current: bool,
     /// Changes of a step that is not complete.
     step: Vec<Change>,
 }
@@ -142,12 +159,13 @@ impl<'a, M: Maps> Session<'a, M> {
         let hello = hello(&follower.identity, &follower.shared);
         send(&mut write, &FromAgent::Hello(Box::new(hello))).await?;
         let mut reader = Reader::new(read);
-        let instance = match timeout(SILENCE, reader.next()).await {
+        let (instance, reclaim_after) = match timeout(SILENCE, reader.next()).await {
             Err(_) => return Err(SessionError::Silent),
             Ok(Ok(FromCluster::Welcome {
                 instance,
                 protocol: PROTOCOL,
-            })) => instance,
+                reclaim_after,
+            })) => (instance, Duration::from_secs(reclaim_after)),
             Ok(Ok(FromCluster::Welcome { protocol, .. })) => {
                 return Err(SessionError::Protocol(protocol));
             }
@@ -164,8 +182,15 @@ impl<'a, M: Maps> Session<'a, M> {
             write,
             up: follower.shared.up.subscribe(),
             told: BTreeSet::new(),
+            down: follower.shared.down.subscribe(),
+            wishes: follower.shared.wishes.subscribe(),
+            asked: BTreeMap::new(),
+            reclaim_after,
+            current: false,
             step: Vec::new(),
         };
+        session.down.mark_changed();
+        session.wishes.mark_changed();
         session.report(true).await?;
         Ok(session)
     }
@@ -180,14 +205,24 @@ impl<'a, M: Maps> Session<'a, M> {
     async fn exchange(&mut self) -> Result<Infallible, SessionError> {
         let mut heartbeat = interval(HEARTBEAT);
         heartbeat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut ask_again = interval(ASK_AGAIN);
+        ask_again.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut heard = Instant::now();
         loop {
             tokio::select! {
                 message = self.reader.next() => {
                     heard = Instant::now();
                     self.take(message?)?;
+                    if self.current {
+                        self.shared.heard_cluster(self.reclaim_after);
+                    }
                 }
                 _ = heartbeat.tick() => self.heartbeat().await?,
+                _ = ask_again.tick() => {
+                    self.asked.clear();
+                    self.wish().await?;
+                }
+                _ = self.wishes.changed() => self.wish().await?,
                 _ = self.up.changed() => self.report(false).await?,
                 () = sleep_until(heard + SILENCE) => return Err(SessionError::Silent),
             }
@@ -224,6 +259,21 @@ impl<'a, M: Maps> Session<'a, M> {
             .world()
             .apply(self.instance, revision, changes)?;
         self.shared.changed.send_replace(());
+        self.current = true;
+        Ok(())
+    }
+
+    /// Asks for blocks of ports, unless it has been asked already.
+    async fn wish(&mut self) -> Result<(), SessionError> {
+        let wishes = self.wishes.borrow_and_update().clone();
+        let new = wishes
+            .iter()
+            .filter(|(id, w)| self.asked.get(id) != Some(w));
+        let new: Vec<BlockWish> = new.map(|(_, wish)| wish.clone()).collect();
+        self.asked = wishes;
+        for part in new.chunks(BLOCK_WISHES) {
+            send(&mut self.write, &FromAgent::Blocks(part.to_vec())).await?;
+        }
         Ok(())
     }
 
@@ -259,7 +309,17 @@ impl<'a, M: Maps> Session<'a, M> {
                 counters,
             }
         };
-        send(&mut self.write, &FromAgent::Heartbeat(heartbeat)).await
+        send(&mut self.write, &FromAgent::Heartbeat(heartbeat)).await?;
+        self.explain().await
+    }
+
+    /// Tells why ports are not up, if that is news. People can wait for the next heartbeat.
+    async fn explain(&mut self) -> Result<(), SessionError> {
+        if !self.down.has_changed().unwrap_or(false) {
+            return Ok(());
+        }
+        let down = self.down.borrow_and_update().clone();
+        send(&mut self.write, &FromAgent::Down(down)).await
     }
 }
 

@@ -7,16 +7,19 @@
 //! | file | idea |
 //! |---|---|
 //! | `book` | what is known since when, and whose word is newer: times, versions, what is due |
+//! | `carrier` | whether gateways' interfaces are alive |
 //! | `claim` | what agents tell each other, as bytes with a seal |
 //! | `hearing` | the world learns, from its own ports and from other agents |
 //! | `channel` | the socket |
 
 mod book;
+mod carrier;
 mod channel;
 mod claim;
 mod hearing;
 
 pub use book::Book;
+pub use carrier::Carriers;
 pub use channel::{Channel, open};
 pub use claim::{Claim, Message, Seal};
 pub use hearing::{Copies, Speech};

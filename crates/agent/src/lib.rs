@@ -9,6 +9,7 @@
 //! | `uplinks`, `down` | interfaces taken from the host; why ports are not up |
 //! | `limits` | bandwidth and packet rates that policies allow ports |
 //! | `packet_worker`, `flood` | the upcall thread and its frames to other hosts |
+//! | `leases` | ports of routers' addresses that this host may translate sources to |
 //! | `learning` | where the stations are that Neutron does not know of |
 //! | `too_big`, `reassembly` | what is split for a smaller MTU, and put together for a router |
 //! | `metadata` | the metadata service of this host's servers, and the proxy to Nova behind it |
@@ -28,6 +29,7 @@ pub mod down;
 pub mod flood;
 pub mod follower;
 pub mod learning;
+pub mod leases;
 pub mod limits;
 pub mod local_api;
 pub mod metadata;

@@ -70,6 +70,7 @@ impl<M: Maps> PacketWorker<M> {
             Outcome::Again => self.again(upcall),
             Outcome::Split(frames) => self.split(upcall, &frames),
             Outcome::Answer(frames) => self.answer(upcall, &frames),
+            Outcome::Said { number, frame } => self.say(number, &frame),
             Outcome::Deliver { taps, remote } => self.deliver(upcall, &taps, &remote),
             Outcome::Dropped(_) => {}
         }
@@ -109,6 +110,16 @@ impl<M: Maps> PacketWorker<M> {
         for bytes in frames {
             self.inject_to(upcall.header.key.in_port, bytes);
         }
+    }
+
+    /// The kernel program takes the frame as one that came in at a router's port.
+    fn say(&mut self, number: u32, bytes: &[u8]) {
+        count(&self.shared.metrics.answered);
+        self.inject(Outgoing {
+            mark: MARK_FROM_PORT | number & MARK_IFINDEX,
+            bytes,
+            gso_size: 0,
+        });
     }
 
     fn deliver(&mut self, upcall: &Upcall<'_>, taps: &[u32], remote: &BTreeSet<(IpAddr, u32)>) {

@@ -10,6 +10,7 @@ use crate::{
     flood::Underlay,
     follower::{Follower, Identity},
     learning::{self, Channel, Seal},
+    leases::Leases,
     limits::Limiter,
     local_api::{self, SocketError},
     metadata::{self, config::MetadataConfig, device::Device},
@@ -108,6 +109,7 @@ pub async fn run(config: Config) -> Result<(), RunError> {
         _ = &mut died => Err(RunError::WorkerDied),
     };
     saver::save(&shared).await?;
+    shared.save_contact()?;
     let _ = std::fs::remove_file(&config.api.socket);
     ended
 }
@@ -125,6 +127,7 @@ async fn start(
     let mut datapath = Datapath::start(&options(config))?;
     let world = World::new(name.clone(), datapath.maps()?);
     let shared = Arc::new(Shared::new(world, state)?);
+    shared.world().set_upcall_rate(config.datapath.upcall_rate);
     restore(&shared)?;
     let nodes = cluster_sockets(config).await;
     let tunnel = tunnel_address(config, &nodes, &shared)?;
@@ -133,7 +136,8 @@ async fn start(
     datapath.attach_injection(devices.inject)?;
     datapath.attach_shaper(devices.shaper, devices.shaped)?;
 
-    let (upcalls, reader) = (datapath.upcalls()?, datapath.maps()?);
+    let (upcalls, reader, mut pools) = (datapath.upcalls()?, datapath.maps()?, datapath.maps()?);
+    pools.set_nat64(Some(config.nat64.pool))?;
     let left = datapath.attached_ports()?;
     if let Some(metadata) = &config.metadata {
         let device = Device::make(&netlink).await?;
@@ -169,6 +173,8 @@ async fn start(
         channel(config, tunnel, devices.inject)?,
     ));
     tasks.spawn(save(Arc::clone(&shared)));
+    let leases = Leases::new(Arc::clone(&shared), pools);
+    tasks.spawn(async move { Err(leases.run().await.into()) });
     tasks.spawn(upkeep(Arc::clone(&shared)));
     let listener = local_api::listen(&config.api.socket)?;
     let api = local_api::serve(listener, Arc::clone(&shared), reader, host);

@@ -2,6 +2,7 @@
 
 use crate::{
     down::Refused,
+    leases::Contact,
     metrics::Metrics,
     state::{Bindings, StateDir, StateError},
     world::World,
@@ -10,16 +11,18 @@ use linux::Link;
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{Mutex, MutexGuard, PoisonError},
-    time::Instant,
+    time::{Duration, Instant},
 };
+use sync::BlockWish;
 use tokio::sync::{Notify, watch};
-use topology::PortId;
+use topology::{PortId, RouterId};
 
 /// See the module.
 pub struct Shared<M> {
     world: Mutex<World<M>>,
     bindings: Mutex<Bindings>,
     cluster: Mutex<ClusterLink>,
+    contact: Mutex<Contact>,
     state: StateDir,
     /// Counters of the upcall thread.
     pub metrics: Metrics,
@@ -35,6 +38,8 @@ pub struct Shared<M> {
     pub refused: watch::Sender<Refused>,
     /// Why ports that Neutron bound here are not up.
     pub down: watch::Sender<BTreeMap<PortId, String>>,
+    /// Blocks of routers' ports that the cluster is asked for.
+    pub wishes: watch::Sender<BTreeMap<RouterId, BlockWish>>,
 }
 
 /// How the connection to the cluster is.
@@ -56,10 +61,15 @@ impl<M> Shared<M> {
             error: None,
             since: Instant::now(),
         };
+        let contact = state
+            .contact()?
+            .map(|noted| Contact::noted(noted, linux::monotonic_ns()));
+        let contact = contact.unwrap_or_default();
         Ok(Self {
             world: Mutex::new(world),
             bindings: Mutex::new(state.bindings()?),
             cluster: Mutex::new(cluster),
+            contact: Mutex::new(contact),
             state,
             metrics: Metrics::default(),
             heard: Notify::new(),
@@ -68,6 +78,7 @@ impl<M> Shared<M> {
             up: watch::Sender::default(),
             refused: watch::Sender::default(),
             down: watch::Sender::default(),
+            wishes: watch::Sender::default(),
         })
     }
 
@@ -109,6 +120,33 @@ impl<M> Shared<M> {
             error,
             since: Instant::now(),
         };
+    }
+
+    /// Asks the cluster for these blocks of ports and no others.
+    pub fn wish(&self, wishes: BTreeMap<RouterId, BlockWish>) {
+        self.wishes.send_if_modified(|held| {
+            let changed = *held != wishes;
+            *held = wishes;
+            changed
+        });
+    }
+
+    /// The cluster has been heard, and leases are as it says.
+    pub fn heard_cluster(&self, reclaim_after: Duration) {
+        *lock(&self.contact) = Contact::heard(linux::monotonic_ns(), reclaim_after);
+    }
+
+    /// Since when the cluster is out of touch.
+    pub fn contact(&self) -> Contact {
+        *lock(&self.contact)
+    }
+
+    /// Notes for a later process when the cluster was last heard.
+    pub fn save_contact(&self) -> Result<(), StateError> {
+        match self.contact().note(linux::monotonic_ns()) {
+            Some(noted) => self.state.save_contact(&noted),
+            None => Ok(()),
+        }
     }
 
     /// The state directory.

@@ -2,8 +2,9 @@
 //!
 //! `host-id` is this host's identity. `topology.json` is the last topology, so that a restarted agent
 //! works while the cluster is away; `topology.log` has the steps since then, one a line.
-//! `bindings.json` holds what `mm-ctl` bound explicitly.
+//! `contact.json` says when the cluster was last heard. `bindings.json` holds what `mm-ctl` bound explicitly.
 
+use crate::leases::Noted;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::BTreeMap,
@@ -87,6 +88,16 @@ impl StateDir {
             Ok(Lock { _file: file })
         });
         locked.map_err(|error| self.failed("lock", "lock", error))
+    }
+
+    /// When the cluster was last heard, as far as it was noted.
+    pub fn contact(&self) -> Result<Option<Noted>, StateError> {
+        self.read("contact.json")
+    }
+
+    /// Notes when the cluster was last heard.
+    pub fn save_contact(&self, noted: &Noted) -> Result<(), StateError> {
+        self.write("contact.json", noted)
     }
 
     /// This host's identity, made on first use.

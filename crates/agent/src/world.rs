@@ -5,7 +5,7 @@
 //! after the change that would have removed it.
 
 use crate::{
-    learning::Book,
+    learning::{Book, Carriers},
     plug::Plugged,
     reassembly::{Added, Reassembly},
     saver::{Unsaved, Work},
@@ -15,6 +15,7 @@ use crate::{
 use datapath::{Maps, MapsError, Place, Places, Table, compile};
 use flow::{Decision, Destination, DropReason, FlowKey, Verdict};
 use metadata::Metadata;
+use routers::Numbers;
 use sim::{Ingress, Packet};
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -24,6 +25,9 @@ use std::{
 };
 use topology::{BridgeId, Change, PortId, RouterId, Snapshot, Tag, TunnelKey};
 use uuid::Uuid;
+
+/// Upcalls a second of a port or a router, unless configured.
+pub const UPCALL_RATE: u32 = 1_000;
 
 /// See the module.
 pub struct World<M> {
@@ -36,10 +40,14 @@ pub struct World<M> {
     ports: HashMap<PortId, u32>,
     pub(crate) networks: HashMap<TunnelKey, BridgeId>,
     pub(crate) book: Book,
+    pub(crate) carriers: Carriers,
     drops: BTreeMap<(u32, DropReason), Dropped>,
     unsaved: Unsaved,
     reassembly: Reassembly,
     metadata: Metadata,
+    /// Of routers, once there is a table for them.
+    numbers: Option<Numbers>,
+    upcall_rate: u32,
 }
 
 /// The decision table exists only once there is a topology to decide by; until then the decisions
@@ -69,6 +77,13 @@ pub enum Outcome {
     Split(Vec<Vec<u8>>),
     /// Send these to the port it came from.
     Answer(Vec<Vec<u8>>),
+    /// A router sends this by its port with this number.
+    Said {
+        /// The number.
+        number: u32,
+        /// The frame.
+        frame: Vec<u8>,
+    },
     /// Send copies to these taps, and by tunnel with these keys to these hosts.
     Deliver {
         /// ifindex of each tap.
@@ -102,11 +117,19 @@ impl<M: Maps> World<M> {
             ports: HashMap::new(),
             networks: HashMap::new(),
             book: Book::new(linux::day_ns()),
+            carriers: Carriers::default(),
             drops: BTreeMap::new(),
             unsaved: Unsaved::default(),
             reassembly: Reassembly::default(),
             metadata: Metadata::off(),
+            numbers: None,
+            upcall_rate: UPCALL_RATE,
         }
+    }
+
+    /// Allows routers this many upcalls a second each, from the next topology on.
+    pub fn set_upcall_rate(&mut self, rate: u32) {
+        self.upcall_rate = rate;
     }
 
     /// Takes over the topology that was saved.
@@ -117,6 +140,7 @@ impl<M: Maps> World<M> {
         self.snapshot = Arc::new(saved.snapshot);
         self.follow_topology(&BTreeSet::new());
         self.begin()?;
+        self.follow_routers()?;
         self.set_peers()
     }
 
@@ -137,6 +161,7 @@ impl<M: Maps> World<M> {
             .collect();
         self.follow_topology(&touched);
         self.begin()?;
+        self.follow_routers()?;
         if touched.iter().any(|tag| matches!(tag, Tag::Host(_))) {
             self.set_peers()?;
         }
@@ -218,11 +243,8 @@ impl<M: Maps> World<M> {
 
     /// Takes frames with these flood keys up to the agent, and no others.
     pub fn set_flood_keys(&mut self, keys: &BTreeSet<TunnelKey>) -> Result<(), MapsError> {
-        let taps: BTreeMap<TunnelKey, u32> = self
-            .taps
-            .iter()
-            .map(|(ifindex, tap)| (tap.key, *ifindex))
-            .collect();
+        let taps = self.taps.iter().map(|(ifindex, tap)| (tap.key, *ifindex));
+        let taps: BTreeMap<TunnelKey, u32> = taps.chain(self.router_keys()).collect();
         let Some(table) = self.table_mut() else {
             return Ok(());
         };
@@ -250,8 +272,12 @@ impl<M: Maps> World<M> {
             frame: upcall.bytes,
             gso_size: header.gso_size,
         };
-        if let Ingress::Port(port) = ingress {
-            self.listen(port, &packet, header.time_ns);
+        if let Some(tap) = self
+            .taps
+            .get(&header.key.in_port)
+            .filter(|_| header.vni == 0)
+        {
+            self.listen(tap.port, &packet, header.time_ns);
         }
         let Some(mut decision) = simulate(&self.snapshot, ingress, &packet) else {
             return self.dropped(upcall, DropReason::Malformed, None);
@@ -279,7 +305,11 @@ impl<M: Maps> World<M> {
                 answer,
             } => {
                 let dropped = self.dropped(upcall, reason, cause);
-                answer.map_or(dropped, |frame| Outcome::Answer(vec![frame]))
+                let answered = answer.and_then(|frame| match ingress {
+                    Ingress::Router(router) => self.said_by(router, &header.key, frame),
+                    Ingress::Port(_) | Ingress::Network(_) => Some(Outcome::Answer(vec![frame])),
+                });
+                answered.unwrap_or(dropped)
             }
             Verdict::Flood { ports } => self.flood(ingress, &ports),
             Verdict::Metadata => self.no_service(upcall),
@@ -344,11 +374,10 @@ impl<M: Maps> World<M> {
 
     fn ingress(&self, header: &bpf_abi::Upcall) -> Result<Ingress, DropReason> {
         if header.vni == 0 {
-            let tap = self
-                .taps
-                .get(&header.key.in_port)
-                .ok_or(DropReason::PortUnknown)?;
-            return Ok(Ingress::Port(tap.port));
+            let number = header.key.in_port;
+            let tap = self.taps.get(&number).map(|tap| Ingress::Port(tap.port));
+            let ingress = tap.or_else(|| self.router_ingress(number));
+            return ingress.ok_or(DropReason::PortUnknown);
         }
         let key = header.vni & ((1 << bpf_abi::TUNNEL_KEY_BITS) - 1);
         let network = self
@@ -566,5 +595,6 @@ impl<M> World<M> {
 }
 
 mod metadata;
+mod routers;
 #[cfg(test)]
 mod tests;

@@ -84,6 +84,8 @@ pub struct Flow {
 pub struct Connection {
     /// The port its packets come from.
     pub port: Option<Uuid>,
+    /// The router they come into from its outside, if it is that.
+    pub router: Option<Uuid>,
     /// IP protocol number.
     pub protocol: u8,
     /// IP source.
@@ -94,6 +96,8 @@ pub struct Connection {
     pub source_port: u16,
     /// Destination port, or ICMP type and code.
     pub destination_port: u16,
+    /// What the addresses and ports become, if they are translated.
+    pub translated: Option<Ends>,
     /// `forward` or `reply`.
     pub state: String,
     /// Whether its end has been seen.
@@ -106,11 +110,26 @@ pub struct Connection {
     pub bytes: u64,
 }
 
+/// Both ends of a connection.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Ends {
+    /// IP source.
+    pub source: IpAddr,
+    /// Source port, or ICMP identifier.
+    pub source_port: u16,
+    /// IP destination.
+    pub destination: IpAddr,
+    /// Destination port, or ICMP type and code.
+    pub destination_port: u16,
+}
+
 /// An entry of `GET /drops`
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Drop {
     /// The port the frames came from; absent for frames that came by the tunnel.
     pub port: Option<Uuid>,
+    /// The router they had come into from its outside, if they got that far.
+    pub router: Option<Uuid>,
     /// Name of the reason; see `docs/drops.md`.
     pub reason: String,
     /// Frames.

@@ -21,7 +21,7 @@ pub use document::{Application, NeutronIndex};
 pub use error::{ErrorBody, Violation};
 pub use host::{Host, HostPort};
 pub use port_status::{PortState, PortStatus, PortStatuses};
-pub use status::{ClusterStatus, Counts, HostCounters, HostStatus, Status};
+pub use status::{ClusterStatus, Counts, HostCounters, HostStatus, PortDown, Status, UplinkStatus};
 pub use system_state::SystemState;
 pub use token::Token;
 pub use topology::TopologyListing;

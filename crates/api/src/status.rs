@@ -71,6 +71,36 @@ pub struct HostStatus {
     pub version: String,
     /// What the agent counts.
     pub counters: HostCounters,
+    /// Interfaces of the host that lead to the outside, by port.
+    #[serde(default)]
+    pub uplinks: Vec<UplinkStatus>,
+    /// Other ports that are not up although they have an interface, and why.
+    #[serde(default)]
+    pub down: Vec<PortDown>,
+}
+
+/// State of an uplink.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UplinkStatus {
+    /// The Neutron port.
+    pub port: Uuid,
+    /// Name of the interface.
+    pub interface: String,
+    /// The VLAN on it, if frames are tagged.
+    pub vlan: Option<u16>,
+    /// Frames can pass.
+    pub up: bool,
+    /// Why not, as its agent says.
+    pub why: Option<String>,
+}
+
+/// A port that is not up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PortDown {
+    /// The port.
+    pub port: Uuid,
+    /// Why not, as its agent says.
+    pub why: String,
 }
 
 /// Figures of an agent.

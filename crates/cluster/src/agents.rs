@@ -2,14 +2,14 @@
 //! being alive.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 use store::Revision;
 use sync::{Counters, Heartbeat};
 use tokio::sync::Notify;
-use topology::HostId;
+use topology::{HostId, PortId};
 
 /// What is known of an agent.
 #[derive(Clone, Debug)]
@@ -26,6 +26,8 @@ pub struct Agent {
     pub sent: Revision,
     /// What it counts.
     pub counters: Counters,
+    /// Why ports of its host are not up.
+    pub down: Arc<BTreeMap<PortId, String>>,
     /// Tells connections of one host apart.
     generation: u64,
     /// Ends the connection.
@@ -73,6 +75,7 @@ impl Agents {
             applied: 0,
             sent: 0,
             counters: Counters::default(),
+            down: Arc::default(),
             generation,
             replaced: Arc::clone(&replaced),
         };
@@ -105,6 +108,11 @@ impl Agents {
             agent.applied = heartbeat.revision;
             agent.counters = heartbeat.counters;
         });
+    }
+
+    /// The agent says why ports are not up.
+    pub fn explained(&self, session: &Session, down: BTreeMap<PortId, String>) {
+        self.change(session, |agent| agent.down = Arc::new(down));
     }
 
     /// Whether the connection is the host's latest.

@@ -19,6 +19,9 @@ pub struct Config {
     pub sync: SyncConfig,
     /// Where everything is kept.
     pub store: StoreConfig,
+    /// Source NAT.
+    #[serde(default)]
+    pub snat: SnatConfig,
     /// Who may use the REST API.
     pub auth: AuthConfig,
 }
@@ -65,6 +68,30 @@ impl SyncConfig {
     /// How long an agent may be away before its ports are reported down.
     pub fn down_after(&self) -> Duration {
         Duration::from_secs(self.down_after_seconds)
+    }
+}
+
+/// `[snat]`
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SnatConfig {
+    /// How long a host may be away before others get its blocks of routers' ports. A host that is
+    /// alive but has not heard of the cluster for half of it opens no new translated connections.
+    pub reclaim_after_seconds: u64,
+}
+
+impl Default for SnatConfig {
+    fn default() -> Self {
+        Self {
+            reclaim_after_seconds: 86_400,
+        }
+    }
+}
+
+impl SnatConfig {
+    /// How long a host may be away before others get its blocks.
+    pub fn reclaim_after(&self) -> Duration {
+        Duration::from_secs(self.reclaim_after_seconds)
     }
 }
 

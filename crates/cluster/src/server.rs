@@ -6,7 +6,7 @@ use crate::{
     auth::{Auth, AuthError},
     config::Config,
     metrics::Metrics,
-    push, rest,
+    push, reclaim, rest,
     state::{Held, INSTANCE, Unreadable},
     statuses::Statuses,
     writer::{Desk, take_over},
@@ -90,7 +90,8 @@ impl Cluster {
         let tasks = vec![
             tokio::spawn(rest::serve(api, Arc::clone(&app))),
             tokio::spawn(push::serve(sync, Arc::clone(&app))),
-            tokio::spawn(await_agents(app)),
+            tokio::spawn(await_agents(Arc::clone(&app))),
+            tokio::spawn(reclaim::run(app)),
         ];
         Ok(Self {
             api: addresses.0,

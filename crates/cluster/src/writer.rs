@@ -5,20 +5,23 @@
 
 use crate::{
     agents::Agents,
+    leases,
     metrics::Metrics,
     state::{self, Held, HostRecord, Step, WRITER},
     statuses::Statuses,
 };
 use neutron_model::{Op, Refusal, Request, plan};
 use std::{
+    collections::BTreeSet,
     net::IpAddr,
     sync::{Arc, PoisonError, RwLock},
     thread,
     time::Instant,
 };
 use store::{CommitError, Revision, Store, Transaction};
+use sync::BlockWish;
 use tokio::sync::{mpsc, oneshot, watch};
-use topology::{HostId, ObjectId};
+use topology::{HostId, LeaseId, Object, ObjectId, RouterId};
 use uuid::Uuid;
 
 /// Requests that may wait for the writer. More are told to come back.
@@ -56,6 +59,17 @@ pub enum Work {
     },
     /// An operator drops a host.
     DeleteHost(HostId),
+    /// A host wishes for blocks of routers' ports, or has no use for some.
+    Blocks {
+        /// Name of the host.
+        host: String,
+        /// Its wishes.
+        wishes: Vec<BlockWish>,
+    },
+    /// A host has been away for so long that others may have its blocks.
+    Reclaim(HostId),
+    /// Leases on these routers end if the routers translate no sources any more.
+    Audit(BTreeSet<RouterId>),
 }
 
 /// Nothing was written, and why.
@@ -158,7 +172,15 @@ impl Desk {
             return Ok(self.read().revision);
         }
         let revision = self.commit(&steps)?;
+        let routers = touched_routers(&steps);
         self.apply(steps, revision);
+        if routers.is_empty() {
+            return Ok(revision);
+        }
+        // leases follow what they stand on; if this fails the cluster does it when it starts again
+        if let Err(error) = self.carry_out(&Work::Audit(routers)) {
+            tracing::warn!(%error, "leases on routers that changed stay for now");
+        }
         Ok(revision)
     }
 
@@ -194,6 +216,22 @@ impl Desk {
                 Ok(Vec::from_iter(changes.then_some(Step::PutHost(record))))
             }
             Work::DeleteHost(id) => self.delete_host(*id, &held),
+            Work::Blocks { host, wishes } => {
+                let changes = leases::answer(&held.state.topology, host, wishes);
+                Ok(changes.into_iter().map(lease_step).collect())
+            }
+            Work::Reclaim(id) => {
+                let gone = held
+                    .hosts
+                    .get(id)
+                    .filter(|_| !self.agents.is_connected(*id));
+                let name = gone.map(|record| record.name.as_str());
+                Ok(name.map(|name| leases_of(name, &held)).unwrap_or_default())
+            }
+            Work::Audit(routers) => {
+                let lost = leases::groundless(&held.state.topology, routers);
+                Ok(lost.into_iter().map(end_lease).collect())
+            }
         }
     }
 
@@ -235,7 +273,9 @@ impl Desk {
         if ports.any(|port| port.host() == Some(&record.name)) {
             return Err(WriteError::HostInUse(id, "has ports bound to it"));
         }
-        Ok(vec![Step::DeleteHost(id)])
+        let mut steps = leases_of(&record.name, held);
+        steps.push(Step::DeleteHost(id));
+        Ok(steps)
     }
 
     fn commit(&self, steps: &[Step]) -> Result<Revision, WriteError> {
@@ -279,6 +319,33 @@ impl Desk {
     fn read(&self) -> std::sync::RwLockReadGuard<'_, Held> {
         self.held.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn lease_step(change: leases::Change) -> Step {
+    match change {
+        leases::Change::Put(lease) => Step::Op(Op::Put(Object::Lease(lease))),
+        leases::Change::End(id) => end_lease(id),
+    }
+}
+
+fn end_lease(id: LeaseId) -> Step {
+    Step::Op(Op::Delete(ObjectId::Lease(id)))
+}
+
+fn leases_of(host: &str, held: &Held) -> Vec<Step> {
+    let leases = leases::of_host(&held.state.topology, host);
+    leases.into_iter().map(end_lease).collect()
+}
+
+/// The routers whose leases may have lost their ground by these steps.
+fn touched_routers(steps: &[Step]) -> BTreeSet<RouterId> {
+    let touched = steps.iter().filter_map(|step| match step {
+        Step::Op(Op::Put(Object::Router(router))) => Some(router.id),
+        Step::Op(Op::Delete(ObjectId::Router(id))) => Some(*id),
+        Step::Op(Op::Put(Object::Port(port))) if port.outside => port.router(),
+        _ => None,
+    });
+    touched.collect()
 }
 
 /// One request is planned against what is held, several against a draft that grows with them.

@@ -17,6 +17,7 @@ use aya::{
 use bpf_abi::{Config, MARK_IFINDEX, PORT_VIRTUAL};
 use flow::mapped;
 use std::{
+    collections::BTreeSet,
     io,
     net::IpAddr,
     path::{Path, PathBuf},
@@ -282,15 +283,13 @@ impl Datapath {
         self.forget(ifindex)
     }
 
-    /// Taps and sub-ports that are attached, also by an earlier process.
+    /// Taps and sub-ports that are attached, also by an earlier process. Other numbers, such as
+    /// routers', are not: nothing is attached there.
     pub fn attached_ports(&self) -> Result<Vec<u32>, MapsError> {
-        Ok(self
-            .maps
-            .ports()?
-            .into_iter()
-            .map(|(i, _)| i)
-            .filter(|i| *i != 0)
-            .collect())
+        let subports: BTreeSet<u32> = self.maps.subports()?.into_iter().map(|(n, _)| n).collect();
+        let numbers = self.maps.ports()?.into_iter().map(|(number, _)| number);
+        let attached = |n: &u32| *n != 0 && (n & PORT_VIRTUAL == 0 || subports.contains(n));
+        Ok(numbers.filter(attached).collect())
     }
 
     /// Runs a program on a frame as if it had come in, without sending it on. Tables, counters and

@@ -14,13 +14,14 @@ mod message;
 
 pub use codec::{DecodeError, Decoder, EncodeError, FRAME_MAX, encode};
 pub use message::{
-    CHANGES_FRAME, Counters, FromAgent, FromCluster, Heartbeat, Hello, PortStatus, changes_frames,
+    BLOCK_WISHES, BlockWish, CHANGES_FRAME, Counters, FromAgent, FromCluster, Heartbeat, Hello,
+    PortStatus, changes_frames,
 };
 
 use std::time::Duration;
 
 /// Version of the protocol; a cluster refuses an agent that speaks another one.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 
 /// Time between two heartbeats of one side.
 pub const HEARTBEAT: Duration = Duration::from_secs(2);

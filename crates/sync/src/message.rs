@@ -1,8 +1,12 @@
 //! The messages.
 
 use serde::{Deserialize, Serialize};
-use std::{fmt, net::IpAddr};
-use topology::{Change, HostId, ObjectId, PortId};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    net::IpAddr,
+};
+use topology::{Change, HostId, ObjectId, PortId, RouterId};
 use uuid::Uuid;
 
 /// From an agent to the cluster.
@@ -14,8 +18,30 @@ pub enum FromAgent {
     /// Ports of this host whose state changed. The first one after `Welcome` names every port
     /// that is up: what it does not name is down.
     Ports(Vec<PortStatus>),
+    /// Why ports of this host are not up, for people: all of them, each time that something of it
+    /// changed.
+    Down(BTreeMap<PortId, String>),
+    /// What it would like to have of routers' ports for source NAT, at most [`BLOCK_WISHES`] wishes.
+    /// The answer is a lease, with the other changes, or nothing: the agent wishes again.
+    Blocks(Vec<BlockWish>),
     /// Still here.
     Heartbeat(Heartbeat),
+}
+
+/// Wishes in one message.
+pub const BLOCK_WISHES: usize = 1_000;
+
+/// How many blocks of a router's ports a host would like to have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BlockWish {
+    /// The router.
+    pub router: RouterId,
+    /// Revision of the host's lease as the agent knows it. If it is another by now the wish is void.
+    pub seen: Option<u64>,
+    /// Blocks to have. To have fewer takes none away.
+    pub want: u16,
+    /// Blocks that are not used any more.
+    pub unused: BTreeSet<u8>,
 }
 
 /// Who the agent is and what it holds.
@@ -101,6 +127,9 @@ pub enum FromCluster {
         instance: Uuid,
         /// [`crate::PROTOCOL`] of the cluster.
         protocol: u32,
+        /// Seconds for which a host may be away before others get its blocks of ports. An agent that
+        /// has not heard of the cluster for half of it gives out no ports.
+        reclaim_after: u64,
     },
     /// Steps from what the agent holds towards `revision`.
     Changes {

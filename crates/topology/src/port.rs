@@ -137,6 +137,20 @@ impl Port {
         }
     }
 
+    /// Whether it is a plug: an interface of a host that leads to the outside.
+    pub fn is_plug(&self) -> bool {
+        self.outside && matches!(self.link, Link::Host { .. })
+    }
+
+    /// The Neutron port whose state is this one's: a plug is the host's end of an uplink, which has a
+    /// network of its own with the id of the uplink's port.
+    pub fn neutron_id(&self) -> PortId {
+        match self.bridge.filter(|_| self.is_plug()) {
+            Some(bridge) => PortId(bridge.0),
+            None => self.id,
+        }
+    }
+
     /// Name that Nova gives the tap of this port.
     pub fn tap_name(&self) -> String {
         self.id.tap_name()

@@ -66,6 +66,7 @@ impl Peer {
         self.send(&FromCluster::Welcome {
             instance,
             protocol: PROTOCOL,
+            reclaim_after: 60,
         })
         .await;
         hello

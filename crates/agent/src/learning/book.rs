@@ -111,11 +111,16 @@ impl Book {
         }
     }
 
+    /// A version of what is said now.
+    pub(super) fn stamp(&self, now: u64) -> u64 {
+        self.day.saturating_add(now)
+    }
+
     /// A station was heard at a port of this host where it was not before.
     pub(super) fn claim(&mut self, tag: &Tag, now: u64) {
         let last = self.known.get(tag).map_or(0, |entry| entry.version);
         let entry = Entry {
-            version: self.day.saturating_add(now).max(last.saturating_add(1)),
+            version: self.stamp(now).max(last.saturating_add(1)),
             here: true,
             since: now,
             seen: now,

@@ -1,8 +1,8 @@
-//! What agents tell each other about stations, as bytes.
+//! What agents tell each other about stations and plugs, as bytes.
 //!
 //! A datagram is `MNS`, a version, 16 bytes of HMAC-SHA256 (RFC 2104) under the deployment's secret
-//! over all that follows, the kind, and records of one length up to its end. One that is not sealed
-//! with the secret says nothing.
+//! over all that follows, the kind, and records of one length up to its end; before those about plugs
+//! there is their version. One that is not sealed with the secret says nothing.
 
 use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
@@ -17,19 +17,25 @@ const HEADER: usize = MAGIC.len() + SEAL + 1;
 
 const CLAIMS: u8 = 1;
 const ASK: u8 = 2;
+const CARRIERS: u8 = 3;
 
 /// Bytes of a claim: family and whether it parted, port, MAC, address, version.
 const CLAIM: usize = 1 + 16 + 6 + 16 + 8;
 /// Bytes of a network in a question.
 const NETWORK: usize = 16;
+/// Bytes of a plug: port, whether it is up.
+const PLUG: usize = 16 + 1;
+const VERSION: usize = 8;
 
 /// Records of one datagram, so that it passes any underlay whole.
 const CLAIMS_MAX: usize = 24;
 const NETWORKS_MAX: usize = 64;
+const PLUGS_MAX: usize = 64;
 
 /// Longest datagram.
 pub(super) const DATAGRAM_MAX: usize = HEADER + CLAIM * CLAIMS_MAX;
 const _: () = assert!(HEADER + NETWORK * NETWORKS_MAX <= DATAGRAM_MAX && DATAGRAM_MAX < 1232);
+const _: () = assert!(HEADER + VERSION + PLUG * PLUGS_MAX <= DATAGRAM_MAX);
 
 /// Where a station is, on the word of its host.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +59,13 @@ pub enum Message {
     Claims(Vec<Claim>),
     /// It wants to know the stations of these networks.
     Ask(Vec<BridgeId>),
+    /// Whether its plugs are up.
+    Carriers {
+        /// The greater, the newer.
+        version: u64,
+        /// Each with whether it is up.
+        plugs: Vec<(PortId, bool)>,
+    },
 }
 
 /// The deployment's secret, to seal datagrams and to open them.
@@ -79,6 +92,18 @@ impl Seal {
                 let bodies = records.map(|n| n.iter().flat_map(|id| id.0.into_bytes()).collect());
                 bodies.map(|body| self.datagram(ASK, body)).collect()
             }
+            Message::Carriers { version, plugs } => {
+                let plug = |(port, up): &(PortId, bool)| {
+                    let id = port.0.into_bytes();
+                    id.into_iter().chain([u8::from(*up)])
+                };
+                let body = |plugs: &[(PortId, bool)]| {
+                    let version = version.to_be_bytes().into_iter();
+                    version.chain(plugs.iter().flat_map(plug)).collect()
+                };
+                let bodies = plugs.chunks(PLUGS_MAX).map(body);
+                bodies.map(|body| self.datagram(CARRIERS, body)).collect()
+            }
         }
     }
 
@@ -94,6 +119,17 @@ impl Seal {
             ASK => Some(Message::Ask(records(body, NETWORK, |record| {
                 Some(BridgeId(Uuid::from_bytes(bytes::array(record, 0)?)))
             })?)),
+            CARRIERS => {
+                let (version, plugs) = body.split_first_chunk::<VERSION>()?;
+                let plug = |record: &[u8]| {
+                    let port = PortId(Uuid::from_bytes(bytes::array(record, 0)?));
+                    Some((port, *record.last()? == 1))
+                };
+                Some(Message::Carriers {
+                    version: u64::from_be_bytes(*version),
+                    plugs: records(plugs, PLUG, plug)?,
+                })
+            }
             _ => None,
         }
     }
@@ -167,7 +203,15 @@ mod tests {
     fn what_is_closed_is_opened_with_the_same_secret_only() {
         let claims = [None, Some("10.0.0.1"), Some("fd00::1")].map(|ip| claim(3, ip));
         let networks = vec![BridgeId(Uuid::from_u128(7))];
-        for message in [Message::Claims(claims.into()), Message::Ask(networks)] {
+        let carriers = Message::Carriers {
+            version: 7,
+            plugs: vec![(claim(1, None).port, true), (claim(2, None).port, false)],
+        };
+        for message in [
+            Message::Claims(claims.into()),
+            Message::Ask(networks),
+            carriers,
+        ] {
             let seal = Seal::new("secret");
             let [datagram] = &seal.close(&message)[..] else {
                 panic!("one datagram");
@@ -193,7 +237,7 @@ mod tests {
         let all: Vec<Claim> = opened
             .flat_map(|message| match message {
                 Message::Claims(claims) => claims,
-                Message::Ask(_) => panic!("claims"),
+                Message::Ask(_) | Message::Carriers { .. } => panic!("claims"),
             })
             .collect();
         assert_eq!(all, claims);

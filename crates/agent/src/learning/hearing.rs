@@ -1,6 +1,6 @@
 //! The world learns: from the frames of its own ports, and from what other agents tell.
 
-use super::{Claim, Message, book::Due};
+use super::{Claim, Message, book::Due, carrier::Known};
 use crate::world::World;
 use datapath::{Maps, MapsError, Place, Places};
 use flow::Question;
@@ -74,8 +74,68 @@ impl<M: Maps> World<M> {
                     self.believe(&name, claim, now)?;
                 }
             }
+            Message::Carriers { version, plugs } => {
+                for (port, up) in plugs {
+                    let port = self.snapshot.port(port).filter(|p| p.host() == Some(&name));
+                    if let Some(plug) = port.filter(|port| port.is_plug()) {
+                        self.carriers.hear(plug.id, up, version, now);
+                    }
+                }
+                self.judge_carriers(now)?;
+            }
         }
         Ok(())
+    }
+
+    /// The ports of this host whose frames can pass are these; others are told of the plugs.
+    pub fn set_up(&mut self, up: &BTreeSet<PortId>) -> Result<(), MapsError> {
+        for (plug, _) in self.carriers.own() {
+            self.carriers.set_own(plug, up.contains(&plug));
+        }
+        self.judge_carriers(linux::monotonic_ns())
+    }
+
+    /// Takes out the decisions about plugs that have come to life or died.
+    fn judge_carriers(&mut self, now: u64) -> Result<(), MapsError> {
+        let alive = self.carriers.alive(now).into_iter();
+        let changed = alive.filter(|(plug, up)| self.snapshot.has_carrier(*plug) != *up);
+        let changed: Vec<_> = changed.collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let snapshot = Arc::make_mut(&mut self.snapshot);
+        let tags = changed.into_iter().filter_map(|(plug, up)| {
+            tracing::info!(%plug, up, "way to the outside");
+            snapshot.set_carrier(plug, up)
+        });
+        let tags = tags.collect();
+        self.invalidate(&tags)
+    }
+
+    /// Takes note of the plugs in the topology.
+    fn follow_plugs(&mut self, touched: &BTreeSet<Tag>) {
+        let of_plug = |id: &PortId| {
+            let port = self.snapshot.port(*id);
+            self.carriers.knows(*id) || port.is_some_and(|port| port.outside)
+        };
+        let plugs = touched
+            .iter()
+            .any(|tag| matches!(tag, Tag::Port(id) if of_plug(id)));
+        if !plugs && self.is_ready() {
+            return;
+        }
+        let plugs = self.snapshot.ports().filter(|port| port.is_plug());
+        let known = plugs.map(|plug| {
+            let bridge = plug.bridge.into_iter();
+            let mut beside = bridge.flat_map(|b| self.snapshot.bridge_ports(b));
+            Known {
+                port: plug.id,
+                own: plug.host() == Some(&self.host),
+                router: beside.find_map(|port| port.router()),
+            }
+        });
+        let known: Vec<Known> = known.collect();
+        self.carriers.follow(known, linux::monotonic_ns());
     }
 
     /// Takes over the claim of a host: for its own ports, and if it is newer than what is known.
@@ -164,6 +224,7 @@ impl<M: Maps> World<M> {
     /// After a change of the topology: forgets what went with it, and asks about networks that are
     /// new.
     pub(crate) fn follow_topology(&mut self, touched: &BTreeSet<Tag>) {
+        self.follow_plugs(touched);
         let gone = |tag: &&Tag| self.snapshot.station(tag).is_none();
         for tag in touched.iter().filter(gone) {
             self.book.forget(tag);
@@ -216,10 +277,13 @@ impl<M: Maps> World<M> {
         let claims = to.into_iter().map(|(host, c)| (host, Message::Claims(c)));
         speech.messages.extend(claims);
         speech.messages.extend(self.questions_to_hosts(now));
+        speech.messages.extend(self.own_carriers(now));
+        self.judge_carriers(now)?;
         for question in std::mem::take(&mut self.book.questions) {
             speech.frames.push(self.copies(question));
         }
-        speech.next = self.book.next();
+        let next = self.book.next().into_iter();
+        speech.next = next.chain(self.carriers.next(now)).min();
         Ok(speech)
     }
 
@@ -260,6 +324,22 @@ impl<M: Maps> World<M> {
         let stations = self.snapshot.stations().filter(wanted);
         stations
             .map(|s| claim(s, self.book.version(&s.tag())))
+            .collect()
+    }
+
+    /// Whether the plugs of this host are up, for those that send frames to them.
+    fn own_carriers(&mut self, now: u64) -> Vec<(IpAddr, Message)> {
+        let mut to: BTreeMap<IpAddr, Vec<(PortId, bool)>> = BTreeMap::new();
+        for (plug, up) in self.carriers.tell(now) {
+            let bridge = self.snapshot.port(plug).and_then(|port| port.bridge);
+            for host in bridge.into_iter().flat_map(|bridge| self.others(bridge)) {
+                to.entry(host).or_default().push((plug, up));
+            }
+        }
+        let version = self.book.stamp(now);
+        let message = |plugs| Message::Carriers { version, plugs };
+        to.into_iter()
+            .map(|(host, plugs)| (host, message(plugs)))
             .collect()
     }
 

@@ -5,7 +5,7 @@ use crate::{
     bindings::interface, down::why, metrics::Prometheus, shared::Shared, state::Bindings,
     world::World,
 };
-use bpf_abi::{CONN_CLOSING, Conn, ConnKey, STATE_REPLY};
+use bpf_abi::{CONN_CLAIMED, CONN_CLOSING, CONN_TRANSLATED, Conn, ConnKey, STATE_REPLY};
 use datapath::{Maps, MapsError};
 use flow::{DropReason, unmapped};
 use std::collections::BTreeMap;
@@ -120,12 +120,14 @@ pub fn flows<M: Maps>(world: &World<M>) -> Result<Vec<api::agent::Flow>, MapsErr
 /// An entry of `GET /connections`
 pub fn connection<M>(world: &World<M>, key: &ConnKey, conn: &Conn) -> api::agent::Connection {
     api::agent::Connection {
-        port: world.taps().get(&key.in_port).map(|plugged| plugged.port.0),
+        port: port_of(world, key.in_port),
+        router: world.router_of(key.in_port).map(|router| router.0),
         protocol: key.proto,
         source: unmapped(key.family, key.src),
         destination: unmapped(key.family, key.dst),
         source_port: key.sport,
         destination_port: key.dport,
+        translated: translated(conn),
         state: if conn.state == STATE_REPLY {
             "reply"
         } else {
@@ -139,6 +141,24 @@ pub fn connection<M>(world: &World<M>, key: &ConnKey, conn: &Conn) -> api::agent
     }
 }
 
+/// The port that the kernel program knows by a number.
+fn port_of<M>(world: &World<M>, number: u32) -> Option<uuid::Uuid> {
+    let tap = world.taps().get(&number).map(|plugged| plugged.port);
+    tap.or_else(|| world.router_port_of(number))
+        .map(|port| port.0)
+}
+
+fn translated(conn: &Conn) -> Option<api::agent::Ends> {
+    let to = &conn.to;
+    let ends = api::agent::Ends {
+        source: unmapped(to.family, to.src),
+        source_port: to.sport,
+        destination: unmapped(to.family, to.dst),
+        destination_port: to.dport,
+    };
+    (conn.flags & (CONN_TRANSLATED | CONN_CLAIMED) != 0).then_some(ends)
+}
+
 /// `GET /drops`: the kernel's counters and the agent's own, the most frames first.
 pub fn drops<M: Maps>(world: &World<M>) -> Result<Vec<api::agent::Drop>, MapsError> {
     let mut rows: BTreeMap<(u32, u32), api::agent::Drop> = BTreeMap::new();
@@ -146,7 +166,8 @@ pub fn drops<M: Maps>(world: &World<M>) -> Result<Vec<api::agent::Drop>, MapsErr
         let row = rows
             .entry((tap, reason))
             .or_insert_with(|| api::agent::Drop {
-                port: world.taps().get(&tap).map(|plugged| plugged.port.0),
+                port: port_of(world, tap),
+                router: world.router_of(tap).map(|router| router.0),
                 reason: DropReason::from_number(reason).map_or_else(
                     || format!("reason_{reason}"),
                     |reason| reason.name().to_owned(),
@@ -245,14 +266,17 @@ pub fn write_metrics<M: Maps>(shared: &Shared<M>, out: &mut Prometheus) -> Resul
         "Claims of other hosts that were not theirs to make.",
         world.book().ignored(),
     );
+    uplink_metrics(&world, out);
+    pool_metrics(&world, out)?;
     out.family(
         "midonet_drops_total",
         "counter",
-        "Frames dropped, by port and reason.",
+        "Frames dropped, by port or router and reason.",
     );
     let mut sums: BTreeMap<(String, String), u64> = BTreeMap::new();
     for row in drops(&world)? {
-        let port = row.port.map(|port| port.to_string()).unwrap_or_default();
+        let port = row.port.or(row.router);
+        let port = port.map(|id| id.to_string()).unwrap_or_default();
         *sums.entry((port, row.reason)).or_default() += row.packets;
     }
     for ((port, reason), packets) in &sums {
@@ -265,6 +289,51 @@ pub fn write_metrics<M: Maps>(shared: &Shared<M>, out: &mut Prometheus) -> Resul
     );
     for port in &ports {
         out.sample(&[("port", &port.port.to_string())], port.upcalls);
+    }
+    Ok(())
+}
+
+fn uplink_metrics<M: Maps>(world: &World<M>, out: &mut Prometheus) {
+    out.family(
+        "midonet_uplink_alive",
+        "gauge",
+        "1 for a way to the outside that is used from here.",
+    );
+    for plug in world.snapshot().ports().filter(|port| port.is_plug()) {
+        let alive = u8::from(world.snapshot().has_carrier(plug.id));
+        let (port, host) = (
+            plug.neutron_id().to_string(),
+            plug.host().unwrap_or_default(),
+        );
+        out.sample(&[("port", &port), ("host", host)], alive);
+    }
+}
+
+fn pool_metrics<M: Maps>(world: &World<M>, out: &mut Prometheus) -> Result<(), MapsError> {
+    let Some(table) = world.table() else {
+        return Ok(());
+    };
+    let pools = table.maps().pools()?;
+    let routers = world.router_keys();
+    let router = |key| {
+        let number: Option<&u32> = routers.get(key);
+        let router = number.and_then(|number| world.router_of(*number));
+        router.map(|id| id.to_string()).unwrap_or_default()
+    };
+    let blocks = "Blocks of 256 ports that new translated connections get ports of.";
+    out.family("midonet_snat_blocks", "gauge", blocks);
+    for (key, pool, _) in &pools {
+        out.sample(&[("router", &router(key))], pool.blocks.len());
+    }
+    let claims = "Ports given to translated connections.";
+    out.family("midonet_snat_ports_total", "counter", claims);
+    for (key, _, counts) in &pools {
+        out.sample(&[("router", &router(key))], counts.claims);
+    }
+    let failures = "Packets that found no port to be translated to.";
+    out.family("midonet_snat_exhausted_total", "counter", failures);
+    for (key, _, counts) in &pools {
+        out.sample(&[("router", &router(key))], counts.failures);
     }
     Ok(())
 }

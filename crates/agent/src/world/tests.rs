@@ -272,3 +272,136 @@ fn before_there_is_a_topology_nothing_is_decided() {
     assert_eq!(outcome, Outcome::Dropped(DropReason::PortUnknown));
     assert!(!world.is_ready());
 }
+
+mod outside {
+    //! Frames at routers, on the coast.
+
+    use super::*;
+    use bpf_abi::router_number;
+    use sim::testing::Coast;
+    use topology::Router;
+
+    /// The coast as host2 sees it.
+    fn coast() -> (Coast, World<FakeMaps>) {
+        let coast = Coast::new(Made::new(), None);
+        let mut world = World::new("host2".into(), FakeMaps::default());
+        put(&mut world, &coast.world.objects);
+        (coast, world)
+    }
+
+    fn put(world: &mut World<FakeMaps>, objects: &[Object]) {
+        let put = |object: &Object| {
+            Change::Put(Versioned {
+                revision: 1,
+                object: object.clone(),
+            })
+        };
+        let changes = objects.iter().map(put).collect();
+        world.apply(Uuid::nil(), 1, changes).unwrap();
+    }
+
+    fn tunnels(world: &World<FakeMaps>) -> BTreeMap<TunnelKey, u32> {
+        let maps = world.table().unwrap().maps();
+        maps.tunnels().unwrap().into_iter().collect()
+    }
+
+    fn numbers(world: &World<FakeMaps>) -> BTreeSet<u32> {
+        let maps = world.table().unwrap().maps();
+        maps.ports().unwrap().into_iter().map(|(n, _)| n).collect()
+    }
+
+    #[test]
+    fn routers_that_can_be_entered_have_numbers_and_keys() {
+        let (coast, mut world) = coast();
+        let key = |world: &World<FakeMaps>, id| world.snapshot().router(id).unwrap().key;
+        let tenant = coast.tenants[1];
+        let gateway = world.snapshot().port(tenant.gateway).unwrap().key;
+        for router in [coast.edge, tenant.router] {
+            let (key, number) = (key(&world, router), router_number(key(&world, router)));
+            assert_eq!(tunnels(&world).get(&key), Some(&number));
+            assert!(numbers(&world).contains(&number));
+            assert_eq!(world.router_of(number), Some(router));
+        }
+        assert!(numbers(&world).contains(&(bpf_abi::PORT_VIRTUAL | gateway)));
+        // what keeps taps in order does not take them for taps
+        world.set_flood_keys(&BTreeSet::new()).unwrap();
+        assert!(tunnels(&world).contains_key(&key(&world, tenant.router)));
+
+        let closed = Router {
+            gateway: None,
+            ..Router::clone(world.snapshot().router(tenant.router).unwrap())
+        };
+        let before = router_number(closed.key);
+        let mut gateway = topology::Port::clone(world.snapshot().port(tenant.gateway).unwrap());
+        gateway.link = topology::Link::None;
+        let fips = [coast.fip_a, coast.fip_c].map(|id| ObjectId::FloatingIp(id));
+        let gone = fips.map(Change::Delete).into_iter().collect();
+        world.apply(Uuid::nil(), 2, gone).unwrap();
+        put(&mut world, &[Object::Router(closed), Object::Port(gateway)]);
+        assert!(!numbers(&world).contains(&before));
+        assert_eq!(world.router_of(before), None);
+    }
+
+    #[test]
+    fn what_an_earlier_process_left_is_taken_over_or_forgotten() {
+        let (coast, world) = coast();
+        let number = router_number(world.snapshot().router(coast.edge).unwrap().key);
+        let mut maps = FakeMaps::default();
+        for left in [number, router_number(999_999), 7] {
+            maps.set_port(left, 5).unwrap();
+        }
+        let mut again = World::new("host2".into(), maps);
+        put(&mut again, &coast.world.objects);
+        let numbers = numbers(&again);
+        assert!(numbers.contains(&number) && numbers.contains(&7));
+        assert!(!numbers.contains(&router_number(999_999)));
+    }
+
+    #[test]
+    fn a_router_s_complaint_leaves_by_the_port_that_the_packet_came_by() {
+        let (coast, mut world) = coast();
+        let tenant = coast.tenants[1];
+        let (router, gateway) = {
+            let snapshot = world.snapshot();
+            let port = snapshot.port(tenant.gateway).unwrap();
+            (
+                snapshot.router(tenant.router).unwrap().key,
+                (port.mac, port.key),
+            )
+        };
+        // from outside to the floating IP of c, with no hop left for the router
+        let frame = Frame {
+            smac: mac_of(coast.edge_port),
+            dmac: gateway.0,
+            src: "198.51.100.7".parse().unwrap(),
+            dst: "203.0.113.102".parse().unwrap(),
+            ttl: 1,
+            payload: Payload::Udp(1, 2, vec![0; 8]),
+        };
+        let bytes = frame.bytes();
+        let key = bpf_abi::FlowKey {
+            in_port: router_number(router),
+            ..key_of(&bytes, 0)
+        };
+        let header = bpf_abi::Upcall {
+            key,
+            why: bpf_abi::WHY_TTL,
+            len: bytes.len() as u32,
+            captured: bytes.len() as u32,
+            ..Default::default()
+        };
+        let upcall = Upcall {
+            header,
+            bytes: &bytes,
+        };
+        match world.decide(&upcall) {
+            Outcome::Said { number, frame } => {
+                assert_eq!(number, bpf_abi::PORT_VIRTUAL | gateway.1);
+                assert_eq!(frame[6..12], gateway.0.0, "from the gateway's MAC");
+            }
+            other => panic!("{other:?}"),
+        }
+        let drops = world.drops();
+        assert!(drops.contains_key(&(router_number(router), DropReason::TtlExpired)));
+    }
+}

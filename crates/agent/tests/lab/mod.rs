@@ -154,6 +154,7 @@ impl Cluster {
             &FromCluster::Welcome {
                 instance,
                 protocol: PROTOCOL,
+                reclaim_after: 60,
             },
         );
         let reader = (stream.try_clone().unwrap(), self.clone());
@@ -183,6 +184,7 @@ impl Cluster {
                     }
                 }
                 FromAgent::Heartbeat(_) => send(&mut stream, &FromCluster::Heartbeat),
+                FromAgent::Down(_) | FromAgent::Blocks(_) => {}
                 FromAgent::Hello(_) => panic!("a second hello"),
             }
         }

@@ -5,7 +5,7 @@ use crate::{agents::Session, app::App, writer::Work};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use store::Revision;
 use sync::changes_frames;
-use sync::{FromAgent, FromCluster, HEARTBEAT, Hello, PROTOCOL, PortStatus, SILENCE};
+use sync::{BlockWish, FromAgent, FromCluster, HEARTBEAT, Hello, PROTOCOL, PortStatus, SILENCE};
 use tokio::{
     net::TcpStream,
     time::{Instant, MissedTickBehavior, interval, sleep_until, timeout},
@@ -115,6 +115,7 @@ impl Connected {
             .send(&FromCluster::Welcome {
                 instance: app.instance,
                 protocol: PROTOCOL,
+                reclaim_after: app.config.snat.reclaim_after_seconds,
             })
             .await?;
         revisions.mark_unchanged();
@@ -126,7 +127,7 @@ impl Connected {
             tokio::select! {
                 message = reader.next() => {
                     silent_at = Instant::now() + SILENCE;
-                    self.hear(message?);
+                    self.hear(message?).await;
                 }
                 changed = revisions.changed() => {
                     if changed.is_err() {
@@ -167,24 +168,42 @@ impl Connected {
         (held.revision, changes)
     }
 
-    fn hear(&mut self, message: FromAgent) {
+    async fn hear(&mut self, message: FromAgent) {
         match message {
+            FromAgent::Blocks(wishes) => self.grant(wishes).await,
             FromAgent::Heartbeat(heartbeat) => self.app.agents.heard(&self.session, heartbeat),
             FromAgent::Ports(ports) => self.report(&ports),
+            FromAgent::Down(down) => self.app.agents.explained(&self.session, down),
             FromAgent::Hello(_) => {
                 tracing::warn!(host = %self.hello.host, "a second hello is ignored");
             }
         }
     }
 
-    /// Ports that are not in the topology any more are of no interest.
+    /// The answer is a lease, and comes with the next step. An agent that gets none wishes again.
+    async fn grant(&self, wishes: Vec<BlockWish>) {
+        if !self.app.agents.is_latest(&self.session) {
+            return;
+        }
+        let work = Work::Blocks {
+            host: self.hello.name.clone(),
+            wishes,
+        };
+        if let Err(error) = self.app.writer.write(work).await {
+            tracing::warn!(host = %self.hello.host, %error, "no blocks of ports given");
+        }
+    }
+
+    /// Ports that are not in the topology any more are of no interest. The state of a plug is that of
+    /// the uplink's port.
     fn report(&mut self, ports: &[PortStatus]) {
         let known: Vec<(PortId, bool)> = {
             let held = self.app.held();
+            let topology = &held.state.topology;
             let known = ports
                 .iter()
-                .filter(|p| held.state.topology.port(p.port).is_some());
-            known.map(|p| (p.port, p.up)).collect()
+                .filter_map(|p| Some((topology.port(p.port)?.neutron_id(), p.up)));
+            known.collect()
         };
         for (port, up) in &known {
             tracing::info!(host = %self.hello.host, %port, up, "port state");

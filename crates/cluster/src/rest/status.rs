@@ -9,13 +9,23 @@ use crate::{
     app::App,
     state::{Held, HostRecord},
 };
-use api::{ClusterStatus, Counts, HostCounters, HostStatus, Status, media, neutron::Kind};
+use ::topology::{Link, Port, PortId};
+use api::{
+    ClusterStatus, Counts, HostCounters, HostStatus, PortDown, Status, UplinkStatus, media,
+    neutron::Kind,
+};
 use axum::{
     extract::State,
     http::{HeaderMap, StatusCode},
     response::Response,
 };
-use std::collections::HashMap;
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+/// Why ports are not up.
+type Reasons = BTreeMap<PortId, String>;
 
 /// Ports bound to a host: all, and those that are up.
 type Ports<'a> = HashMap<&'a str, (usize, usize)>;
@@ -27,7 +37,7 @@ pub async fn get(State(app): Shared, headers: HeaderMap) -> Result<Response, Fai
     let mut hosts: Vec<HostStatus> = held
         .hosts
         .values()
-        .map(|record| host(record, &app, &ports))
+        .map(|record| host(record, &app, &held, &ports))
         .collect();
     hosts.sort_by(|a, b| a.name.cmp(&b.name));
     let cluster = ClusterStatus {
@@ -45,15 +55,19 @@ fn ports<'a>(app: &App, held: &'a Held) -> Ports<'a> {
         let Some(host) = port.host() else { continue };
         let (total, up) = ports.entry(host).or_default();
         *total += 1;
-        *up += usize::from(app.statuses.is_up(port.id));
+        *up += usize::from(app.statuses.is_up(port.neutron_id()));
     }
     ports
 }
 
-fn host(record: &HostRecord, app: &App, ports: &Ports<'_>) -> HostStatus {
+fn host(record: &HostRecord, app: &App, held: &Held, ports: &Ports<'_>) -> HostStatus {
     let agent = app.agents.get(record.id);
     let (ports_total, ports_up) = ports.get(record.name.as_str()).copied().unwrap_or_default();
     let counters = agent.as_ref().map(|a| a.counters).unwrap_or_default();
+    let reasons = agent
+        .as_ref()
+        .map(|a| Arc::clone(&a.down))
+        .unwrap_or_default();
     HostStatus {
         id: record.id.0,
         name: record.name.clone(),
@@ -66,6 +80,8 @@ fn host(record: &HostRecord, app: &App, ports: &Ports<'_>) -> HostStatus {
         lag: agent.as_ref().map_or(0, |a| a.lag()),
         ports_up,
         ports_total,
+        uplinks: uplinks(record, app, held, &reasons),
+        down: down(held, &reasons),
         version: agent.map(|a| a.version).unwrap_or_default(),
         counters: HostCounters {
             decisions: counters.decisions,
@@ -73,6 +89,41 @@ fn host(record: &HostRecord, app: &App, ports: &Ports<'_>) -> HostStatus {
             drops: counters.drops,
         },
     }
+}
+
+fn uplinks(record: &HostRecord, app: &App, held: &Held, reasons: &Reasons) -> Vec<UplinkStatus> {
+    let plugs = held.state.topology.ports().filter(|port| port.is_plug());
+    let here = plugs.filter(|port| port.host() == Some(&record.name));
+    let status = |plug: &Arc<Port>| {
+        let up = app.statuses.is_up(plug.neutron_id());
+        let interface = match &plug.link {
+            Link::Host { interface, .. } => interface.clone(),
+            Link::None | Link::Router(_) => None,
+        };
+        UplinkStatus {
+            port: plug.neutron_id().0,
+            interface: interface.unwrap_or_default(),
+            vlan: plug.vlan(),
+            up,
+            why: reasons.get(&plug.id).filter(|_| !up).cloned(),
+        }
+    };
+    here.map(status).collect()
+}
+
+fn down(held: &Held, reasons: &Reasons) -> Vec<PortDown> {
+    let plug = |id| {
+        held.state
+            .topology
+            .port(id)
+            .is_some_and(|port| port.is_plug())
+    };
+    let others = reasons.iter().filter(|(id, _)| !plug(**id));
+    let down = others.map(|(id, why)| PortDown {
+        port: id.0,
+        why: why.clone(),
+    });
+    down.collect()
 }
 
 fn counts(held: &Held) -> Counts {

@@ -6,7 +6,7 @@ use crate::{
 };
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
-use sync::FromCluster;
+use sync::{FromAgent, FromCluster};
 use topology::{ObjectId, PortId};
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -297,4 +297,21 @@ fn status_tells_what_each_host_has() {
         (&counts["networks"], &counts["ports"]),
         (&json!(1), &json!(2))
     );
+}
+
+#[test]
+fn why_ports_are_down_is_shown() {
+    let server = Server::start();
+    town(&server);
+    server.create("ports", &port(20, "h1"));
+    let mut agent = FakeAgent::join(server.sync, hello(1));
+    let why = "interface tap is down";
+    let down = [(PortId(id(20)), why.to_owned())];
+    agent.say(&FromAgent::Down(down.into()));
+    let shown = || server.get("status").body["hosts"][0]["down"].clone();
+    eventually("the reason", || {
+        (shown() == json!([{"port": id(20), "why": why}])).then_some(())
+    });
+    agent.say(&FromAgent::Down(Default::default()));
+    eventually("none", || (shown() == json!([])).then_some(()));
 }

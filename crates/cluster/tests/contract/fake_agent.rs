@@ -15,6 +15,7 @@ pub struct FakeAgent {
     stream: TcpStream,
     decoder: Decoder,
     pub instance: Option<Uuid>,
+    pub reclaim_after: u64,
     pub topology: Snapshot,
     pub revision: u64,
     /// Changes in each step.
@@ -44,6 +45,7 @@ impl FakeAgent {
             stream,
             decoder: Decoder::default(),
             instance: None,
+            reclaim_after: 0,
             topology: Snapshot::default(),
             revision: 0,
             steps: Vec::new(),
@@ -71,7 +73,11 @@ impl FakeAgent {
     fn after_welcome(mut self, holding: Snapshot) -> Self {
         self.topology = holding;
         match self.read() {
-            Some(FromCluster::Welcome { instance, .. }) => self.instance = Some(instance),
+            Some(FromCluster::Welcome {
+                instance,
+                reclaim_after,
+                ..
+            }) => (self.instance, self.reclaim_after) = (Some(instance), reclaim_after),
             other => panic!("{other:?}"),
         }
         self.until("the first step", |agent| !agent.steps.is_empty());

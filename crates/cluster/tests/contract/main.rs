@@ -11,6 +11,7 @@ mod bad_input;
 mod durability;
 mod fake_agent;
 mod fake_keystone;
+mod leases;
 mod neutron;
 mod operator;
 mod server;

@@ -20,6 +20,7 @@ pub struct Server {
     cluster: Option<Cluster>,
     dir: TempDir,
     auth: String,
+    settings: String,
     pub api: SocketAddr,
     pub sync: SocketAddr,
 }
@@ -65,16 +66,26 @@ impl Server {
         Self::with_auth(STATIC)
     }
 
+    /// With these sections of the configuration besides.
+    pub fn with_settings(settings: &str) -> Self {
+        Self::with(STATIC, settings)
+    }
+
     pub fn with_auth(auth: &str) -> Self {
+        Self::with(auth, "")
+    }
+
+    fn with(auth: &str, settings: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let runtime = Runtime::new().unwrap();
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
-        let auth = auth.to_owned();
+        let (auth, settings) = (auth.to_owned(), settings.to_owned());
         let mut server = Self {
             runtime,
             cluster: None,
             dir,
             auth,
+            settings,
             api: nowhere,
             sync: nowhere,
         };
@@ -89,7 +100,7 @@ impl Server {
     }
 
     fn begin(&mut self) {
-        let text = config(&self.dir.path().join("store"), &self.auth);
+        let text = config(&self.dir.path().join("store"), &self.auth) + &self.settings;
         let config = Config::parse(&text, Path::new("test")).unwrap();
         let cluster = self.runtime.block_on(Cluster::start(config)).unwrap();
         (self.api, self.sync) = (cluster.api(), cluster.sync());

@@ -19,11 +19,12 @@ fn render(drops: &[Drop]) -> String {
     if drops.is_empty() {
         return "nothing has been dropped here\n".to_owned();
     }
-    let mut table = Table::new(&["REASON", "PORT", "PACKETS", "BYTES", "CAUSE"]);
+    let mut table = Table::new(&["REASON", "PORT OR ROUTER", "PACKETS", "BYTES", "CAUSE"]);
     for drop in drops {
         table.row([
             drop.reason.clone(),
             drop.port
+                .or(drop.router)
                 .map_or_else(|| "(tunnel)".to_owned(), |p| p.to_string()),
             drop.packets.to_string(),
             drop.bytes.to_string(),

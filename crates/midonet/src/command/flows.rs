@@ -6,7 +6,7 @@ use crate::{
     options::AgentOptions,
     table::{Table, or_nothing},
 };
-use api::agent::{Connection, Flow};
+use api::agent::{Connection, Ends, Flow};
 use clap::Args;
 use client::Agent;
 use std::net::{IpAddr, SocketAddr};
@@ -70,10 +70,11 @@ fn connections(agent: &Agent, port: Option<Uuid>, out: &mut Output<'_>) -> Resul
 
 fn render_connections(connections: &[Connection]) -> String {
     let mut table = Table::new(&[
-        "PORT",
+        "PORT OR ROUTER",
         "PROTOCOL",
         "SOURCE",
         "DESTINATION",
+        "BECOMES",
         "STATE",
         "FLOW",
         "PACKETS",
@@ -83,10 +84,14 @@ fn render_connections(connections: &[Connection]) -> String {
         let c = connection;
         let closing = if c.closing { ", closing" } else { "" };
         table.row([
-            or_nothing(c.port),
+            or_nothing(c.port.or(c.router)),
             protocol_name(c.protocol),
             end(c.protocol, c.source, c.source_port),
             end(c.protocol, c.destination, c.destination_port),
+            c.translated
+                .as_ref()
+                .map(|t| becomes(c, t))
+                .unwrap_or_default(),
             format!("{}{closing}", c.state),
             if c.flow == 0 {
                 String::new()
@@ -98,6 +103,24 @@ fn render_connections(connections: &[Connection]) -> String {
         ]);
     }
     table.to_string()
+}
+
+/// What is translated of a connection.
+fn becomes(c: &Connection, to: &Ends) -> String {
+    let source = (to.source, to.source_port) != (c.source, c.source_port);
+    let destination = (to.destination, to.destination_port) != (c.destination, c.destination_port);
+    let mut parts = Vec::new();
+    if source {
+        parts.push(format!(
+            "from {}",
+            end(c.protocol, to.source, to.source_port)
+        ));
+    }
+    if destination {
+        let to = end(c.protocol, to.destination, to.destination_port);
+        parts.push(format!("to {to}"));
+    }
+    parts.join(" ")
 }
 
 /// The name of a protocol, where it has a common one.

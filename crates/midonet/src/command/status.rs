@@ -38,6 +38,12 @@ fn render(status: &Status, root: &str) -> String {
     if !status.hosts.is_empty() {
         text += &format!("\n{}", table(&status.hosts));
     }
+    if status.hosts.iter().any(|host| !host.uplinks.is_empty()) {
+        text += &format!("\n{}", uplinks(&status.hosts));
+    }
+    if status.hosts.iter().any(|host| !host.down.is_empty()) {
+        text += &format!("\n{}", down(&status.hosts));
+    }
     text
 }
 
@@ -67,6 +73,33 @@ fn table(hosts: &[HostStatus]) -> Table {
             host.counters.upcalls.to_string(),
             host.counters.drops.to_string(),
         ]);
+    }
+    table
+}
+
+fn uplinks(hosts: &[HostStatus]) -> Table {
+    let mut table = Table::new(&["UPLINK", "HOST", "INTERFACE", "VLAN", "STATE", "WHY"]);
+    for host in hosts {
+        for uplink in &host.uplinks {
+            table.row([
+                uplink.port.to_string(),
+                host.name.clone(),
+                uplink.interface.clone(),
+                uplink.vlan.map(|vlan| vlan.to_string()).unwrap_or_default(),
+                if uplink.up { "up" } else { "down" }.to_owned(),
+                uplink.why.clone().unwrap_or_default(),
+            ]);
+        }
+    }
+    table
+}
+
+fn down(hosts: &[HostStatus]) -> Table {
+    let mut table = Table::new(&["PORT DOWN", "HOST", "WHY"]);
+    for host in hosts {
+        for down in &host.down {
+            table.row([down.port.to_string(), host.name.clone(), down.why.clone()]);
+        }
     }
     table
 }

@@ -30,6 +30,7 @@ fn host(name: &str, alive: bool, lag: u64) -> Value {
         "id": OTHER, "name": name, "tunnel": "192.0.2.1", "alive": alive,
         "version": if alive { "0.1.0" } else { "" }, "revision": 40, "lag": lag,
         "since_seconds": alive.then_some(7500), "ports_total": 3, "ports_up": 2,
+        "draining": false, "zone": "", "uplinks": [], "down": [],
         "counters": {"decisions": 17, "upcalls": 1234, "drops": 5},
     })
 }
@@ -166,14 +167,16 @@ fn connections_are_shown_with_their_ends() {
     let connection = json!({
         "port": PORT, "protocol": 6, "source": "fd00::1", "destination": "fd00::2",
         "source_port": 4000, "destination_port": 80, "state": "reply", "closing": true,
+        "translated": {"source": "fd00::9", "source_port": 5000,
+                       "destination": "fd00::2", "destination_port": 80},
         "flow": 0, "packets": 8, "bytes": 800,
     });
     let socket = agent_at(vec![("GET /connections", json!([connection]))]);
     assert_eq!(
         printed(&format!("midonet flows --connections --socket {}", socket.display())),
         format!(
-            "PORT                                  PROTOCOL  SOURCE          DESTINATION   STATE           FLOW  PACKETS  BYTES
-{PORT}  tcp       [fd00::1]:4000  [fd00::2]:80  reply, closing  -           8    800
+            "PORT OR ROUTER                        PROTOCOL  SOURCE          DESTINATION   BECOMES              STATE           FLOW  PACKETS  BYTES
+{PORT}  tcp       [fd00::1]:4000  [fd00::2]:80  from [fd00::9]:5000  reply, closing  -           8    800
 "
         )
     );
@@ -193,7 +196,7 @@ fn drops_names_reason_and_cause() {
     assert_eq!(
         printed(&format!("midonet drops --socket {}", socket.display())),
         format!(
-            "REASON              PORT                                  PACKETS  BYTES  CAUSE
+            "REASON              PORT OR ROUTER                        PACKETS  BYTES  CAUSE
 spoofed_ip          {PORT}       20     60  -
 tunnel_key_unknown  (tunnel)                                    1     60  -
 "

@@ -1,9 +1,9 @@
 //! Whatever is encoded comes out again however it is cut; whatever else arrives does no harm.
 
 use super::*;
-use crate::{FromAgent, FromCluster, Heartbeat, Hello, PortStatus, changes_frames};
+use crate::{BlockWish, FromAgent, FromCluster, Heartbeat, Hello, PortStatus, changes_frames};
 use proptest::prelude::*;
-use topology::{BridgeId, Change, HostId, ObjectId, PortId};
+use topology::{BridgeId, Change, HostId, ObjectId, PortId, RouterId};
 use uuid::Uuid;
 
 fn from_agent() -> impl Strategy<Value = FromAgent> {
@@ -42,7 +42,24 @@ fn from_agent() -> impl Strategy<Value = FromAgent> {
             ..Default::default()
         })
     });
-    prop_oneof![hello, ports, heartbeat]
+    let down = prop::collection::btree_map(any::<u128>(), ".{0,40}", 0..5).prop_map(|down| {
+        let of = |(id, why)| (PortId(Uuid::from_u128(id)), why);
+        FromAgent::Down(down.into_iter().map(of).collect())
+    });
+    let wish = (
+        any::<u128>(),
+        any::<Option<u64>>(),
+        any::<u16>(),
+        prop::collection::btree_set(any::<u8>(), 0..5),
+    );
+    let wish = wish.prop_map(|(router, seen, want, unused)| BlockWish {
+        router: RouterId(Uuid::from_u128(router)),
+        seen,
+        want,
+        unused,
+    });
+    let blocks = prop::collection::vec(wish, 0..5).prop_map(FromAgent::Blocks);
+    prop_oneof![hello, ports, heartbeat, down, blocks]
 }
 
 proptest! {

@@ -248,3 +248,78 @@ fn decisions_about_a_station_go_with_what_was_known_of_it() {
     assert_eq!(pair.holders(), [Some(b); 2]);
     assert_eq!(decided(&mut pair.agents[0]), Some(bpf_abi::ACTION_TUNNEL));
 }
+
+/// A router with an uplink at each of two gateways, the agent of the first one and that of a host
+/// with neither.
+#[test]
+fn a_gateway_tells_of_its_plug_and_the_others_leave_it_at_once_or_when_it_is_silent() {
+    let mut made = Made::new();
+    let router = made.router(Vec::new());
+    let plugs = ["host1", "host2"].map(|host| {
+        let bridge = made.bridge();
+        let subnet = made.subnet(bridge, "192.0.2.0/30");
+        made.interface(router, bridge, &[(subnet, "192.0.2.2")]);
+        let plug = made.vm(bridge, host, &[], None);
+        made.change_port(plug, |port| port.outside = true);
+        plug
+    });
+    let put = |object: &Object| {
+        Change::Put(Versioned {
+            revision: 1,
+            object: object.clone(),
+        })
+    };
+    let mut agents = ["host1", "host2"].map(|host| {
+        let mut world = World::new(host.into(), FakeMaps::default());
+        let changes = made.objects.iter().map(put).collect();
+        world.apply(Uuid::nil(), 1, changes).unwrap();
+        world
+    });
+    let start = linux::monotonic_ns();
+    let alive = |world: &World<FakeMaps>| plugs.map(|plug| world.snapshot().has_carrier(plug));
+    assert_eq!(alive(&agents[1]), [true, true], "until it is known better");
+
+    let told = |world: &mut World<FakeMaps>, now| {
+        let carriers = |message: &Message| matches!(message, Message::Carriers { .. });
+        let messages = world.speak(now).unwrap().messages;
+        let messages = messages.into_iter().map(|(_, message)| message);
+        messages.filter(carriers).collect::<Vec<_>>()
+    };
+    let pass_on = |agents: &mut [World<FakeMaps>; 2], now: u64| {
+        let said = told(&mut agents[0], now);
+        let count = said.len();
+        for message in said {
+            agents[1].hear(address(0), message, now).unwrap();
+        }
+        count
+    };
+    agents[0].set_up(&BTreeSet::from([plugs[0]])).unwrap();
+    agents[1].set_up(&BTreeSet::from([plugs[1]])).unwrap();
+    assert_eq!(pass_on(&mut agents, start), 1);
+    assert_eq!(alive(&agents[1]), [true, true]);
+    assert_eq!(pass_on(&mut agents, start + SECOND / 10), 0, "not so soon");
+
+    // the cable is out, and in again
+    agents[0].set_up(&BTreeSet::new()).unwrap();
+    assert!(!alive(&agents[0])[0]);
+    assert_eq!(pass_on(&mut agents, start + SECOND / 10), 1);
+    assert_eq!(alive(&agents[1]), [false, true]);
+    agents[0].set_up(&BTreeSet::from([plugs[0]])).unwrap();
+    assert_eq!(pass_on(&mut agents, start + SECOND / 5), 1);
+    assert_eq!(alive(&agents[1]), [true, true]);
+
+    // its agent dies; the way by the own plug is still there
+    agents[1].speak(start + 2 * SECOND).unwrap();
+    assert_eq!(alive(&agents[1]), [false, true]);
+    // without any other it is used again
+    agents[1].set_up(&BTreeSet::new()).unwrap();
+    agents[1].speak(start + 3 * SECOND).unwrap();
+    assert_eq!(alive(&agents[1]), [true, false]);
+    // a host says nothing of plugs that are not its own
+    let lie = Message::Carriers {
+        version: u64::MAX,
+        plugs: vec![(plugs[1], true)],
+    };
+    agents[1].hear(address(0), lie, start + 3 * SECOND).unwrap();
+    assert!(!alive(&agents[1])[1]);
+}
