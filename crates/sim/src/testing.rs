@@ -8,6 +8,7 @@ mod coast;
 mod dice;
 mod frames;
 mod random;
+mod shore;
 mod town;
 mod world;
 
@@ -16,5 +17,6 @@ pub use coast::{Coast, FAR, FAR6, Peer, Tenant, mac_of, upstream};
 pub use dice::Dice;
 pub use frames::{Frame, Payload, key_of};
 pub use random::{random_change, random_frame, random_world};
+pub use shore::{random_coast, random_entry, random_tide};
 pub use town::{Town, Vm};
 pub use world::{Uplink, World, mac, rule};

@@ -1,22 +1,26 @@
 //! What holds for every topology and every packet.
 
-use bpf_abi::{FLAG_FRAGMENT, FLAG_ICMP_ERROR, FLAG_TRANSIT_ERROR, FlowKey};
+use bpf_abi::{FLAG_FRAGMENT, FLAG_ICMP_ERROR, FLAG_TRANSIT_ERROR, FLAG_TRANSLATED, FlowKey};
 use flow::{Decision, Verdict, key_bytes, key_from_bytes};
 use proptest::prelude::*;
-use sim::testing::{Dice, key_of, random_change, random_frame, random_world};
+use sim::testing::{
+    Dice, key_of, random_change, random_coast, random_entry, random_frame, random_tide,
+    random_world,
+};
 use sim::{Ingress, Packet, simulate};
 use topology::{PortId, Snapshot, View};
 
 fn judge(snapshot: &Snapshot, port: PortId, key: FlowKey, frame: &[u8]) -> Decision {
-    simulate(
-        snapshot,
-        Ingress::Port(port),
-        &Packet {
-            key,
-            frame,
-            gso_size: 0,
-        },
-    )
+    judge_at(snapshot, Ingress::Port(port), key, frame)
+}
+
+fn judge_at(snapshot: &Snapshot, ingress: Ingress, key: FlowKey, frame: &[u8]) -> Decision {
+    let packet = Packet {
+        key,
+        frame,
+        gso_size: 0,
+    };
+    simulate(snapshot, ingress, &packet)
 }
 
 /// The verdict, if it may be cached.
@@ -51,11 +55,27 @@ fn equal_under(dice: &mut Dice, decision: &Decision, key: &FlowKey) -> FlowKey {
     other
 }
 
-const FLAGS: u8 = FLAG_ICMP_ERROR | FLAG_FRAGMENT | FLAG_TRANSIT_ERROR;
+const FLAGS: u8 = FLAG_ICMP_ERROR | FLAG_FRAGMENT | FLAG_TRANSIT_ERROR | FLAG_TRANSLATED;
 
 /// Keys that the kernel program makes: no ports where there are none, two states.
 fn is_real(key: &FlowKey) -> bool {
     key.state <= 1 && key.flags & !FLAGS == 0
+}
+
+/// Whether a host has to judge such a packet: of a port of its own, or handed over to it.
+fn comes_in_at(all: &Snapshot, ingress: Ingress, host: &str, key: &FlowKey, frame: &[u8]) -> bool {
+    match ingress {
+        Ingress::Port(port) => all.port(port).and_then(|p| p.host()) == Some(host),
+        Ingress::Router(_) => {
+            let second = judge_at(all, ingress, *key, frame);
+            let Verdict::Forward { to, .. } = second.verdict else {
+                return false;
+            };
+            let port = to.port().and_then(|port| all.port(port));
+            port.and_then(|p| p.host()) == Some(host)
+        }
+        Ingress::Network(_) => false,
+    }
 }
 
 proptest! {
@@ -118,6 +138,74 @@ proptest! {
                     let decisions = [&all, &part].map(|s| judge(s, port, key, &frame));
                     prop_assert_eq!(&decisions[0], &decisions[1]);
                 }
+            }
+        }
+    }
+
+    #[test]
+    fn with_an_outside_packets_equal_under_the_mask_get_the_same_verdict(seed: u64) {
+        let mut dice = Dice::new(seed);
+        let snapshot = random_coast(&mut dice).snapshot();
+        for _ in 0..8 {
+            let (ingress, key, frame) = random_entry(&mut dice, &snapshot);
+            let decision = judge_at(&snapshot, ingress, key, &frame);
+            let Some(verdict) = cached(&decision) else { continue };
+            for _ in 0..8 {
+                let other = equal_under(&mut dice, &decision, &key);
+                if is_real(&other) {
+                    let same = judge_at(&snapshot, ingress, other, &frame);
+                    prop_assert_eq!(&same.verdict, verdict, "{:?}\n{:?}", key, other);
+                    prop_assert_eq!(&same.mask, &decision.mask);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn with_an_outside_a_decision_holds_until_one_of_its_tags_is_touched(seed: u64) {
+        let mut dice = Dice::new(seed);
+        let coast = random_coast(&mut dice);
+        let before = coast.snapshot();
+        let packets: Vec<_> = (0..16).map(|_| random_entry(&mut dice, &before)).collect();
+        let decide = |snapshot: &Snapshot| -> Vec<Decision> {
+            packets.iter().map(|(i, k, f)| judge_at(snapshot, *i, *k, f)).collect()
+        };
+        let old = decide(&before);
+        for revision in 2..6 {
+            let mut after = before.clone();
+            let touched = match dice.once_in(5) {
+                true => {
+                    let plug = dice.pick(&coast.uplinks).plug;
+                    after.set_carrier(plug, false).into_iter().collect()
+                }
+                false => after.apply(random_tide(&mut dice, &coast, revision)),
+            };
+            for ((old, new), packet) in old.iter().zip(decide(&after)).zip(&packets) {
+                if cached(old).is_some() && old.tags.is_disjoint(&touched) {
+                    prop_assert_eq!(&old.verdict, &new.verdict, "{:?}\n{:?}", packet, touched);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn with_an_outside_a_host_decides_by_its_part_as_by_the_whole(seed: u64) {
+        let mut dice = Dice::new(seed);
+        let all = random_coast(&mut dice).snapshot();
+        for host in ["host1", "host2", "host3", "host4"] {
+            let mut part = Snapshot::default();
+            let changes = View::default().advance(&all, host);
+            changes.into_iter().for_each(|change| drop(part.apply(change)));
+            for station in all.stations() {
+                part.learn(*station);
+            }
+            for _ in 0..8 {
+                let (ingress, key, frame) = random_entry(&mut dice, &all);
+                if !comes_in_at(&all, ingress, host, &key, &frame) {
+                    continue;
+                }
+                let decisions = [&all, &part].map(|s| judge_at(s, ingress, key, &frame));
+                prop_assert_eq!(&decisions[0], &decisions[1], "{:?} {:?}", ingress, key);
             }
         }
     }
@@ -187,6 +275,73 @@ fn random_packets_meet_every_kind_of_verdict() {
                 Verdict::Flood { .. } => "flood".to_owned(),
             };
             missing.retain(|wanted| *wanted != name);
+        }
+    }
+    assert_eq!(missing, Vec::<&str>::new());
+}
+
+/// The same of the properties about outsides.
+#[test]
+fn random_entries_meet_every_kind_of_verdict() {
+    let mut missing: Vec<&str> = vec![
+        "to router, record true, hops 0",
+        "to router, record true, hops 1",
+        "to router, record false, hops 1",
+        "to port, record true, hops 2",
+        "to port, record false, hops 2",
+        "source translated",
+        "source shared",
+        "destination translated",
+        "destination port translated",
+        "nat64",
+        "reply",
+        "not_forwarded",
+        "translation_gone",
+        "snat_protocol",
+        "nat64_protocol",
+        "router_address",
+        "no_route",
+        "port_unbound",
+        "answer",
+    ];
+    for seed in 0..3000 {
+        let mut dice = Dice::new(seed);
+        let snapshot = random_coast(&mut dice).snapshot();
+        for _ in 0..8 {
+            let (ingress, key, frame) = random_entry(&mut dice, &snapshot);
+            let names = match judge_at(&snapshot, ingress, key, &frame).verdict {
+                Verdict::Forward {
+                    to,
+                    rewrite,
+                    record,
+                    reply,
+                    ..
+                } => {
+                    let kind = if to.port().is_some() {
+                        "port"
+                    } else {
+                        "router"
+                    };
+                    let (record, hops) = (record.is_some(), rewrite.hops);
+                    let mut names = vec![format!("to {kind}, record {record}, hops {hops}")];
+                    let mut note = |holds: bool, what: &str| {
+                        names.extend(holds.then(|| what.to_owned()));
+                    };
+                    note(rewrite.src.is_some(), "source translated");
+                    note(rewrite.snat, "source shared");
+                    note(rewrite.dst.is_some(), "destination translated");
+                    note(rewrite.dst_port.is_some(), "destination port translated");
+                    note(rewrite.nat64.is_some(), "nat64");
+                    note(reply, "reply");
+                    names
+                }
+                Verdict::Drop { reason, .. } | Verdict::Refuse { reason, .. } => {
+                    vec![reason.name().to_owned()]
+                }
+                Verdict::Answer(_) => vec!["answer".to_owned()],
+                Verdict::Metadata | Verdict::Flood { .. } => vec![],
+            };
+            missing.retain(|wanted| !names.iter().any(|name| name == wanted));
         }
     }
     assert_eq!(missing, Vec::<&str>::new());

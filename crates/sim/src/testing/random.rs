@@ -111,7 +111,7 @@ fn random_routes(dice: &mut Dice, router: usize) -> Vec<Route> {
         .collect()
 }
 
-fn random_group(dice: &mut Dice, world: &mut World) -> GroupId {
+pub(super) fn random_group(dice: &mut Dice, world: &mut World) -> GroupId {
     if dice.once_in(3) {
         return world.default_group();
     }
