@@ -60,7 +60,11 @@ pub struct Compiled {
     pub cause: Option<Uuid>,
 }
 
-/// Compiles a decision; `None` for verdicts that hold for one frame only (floods, answers, refusals).
+/// Compiles a decision. One that translates the destination of a new packet is for the host of its
+/// port alone, where the record is made that translates the answer: elsewhere it is a drop, since who
+/// handed the packet over here has not heard yet where the port is.
+///
+/// `None` for verdicts that hold for one frame only (floods, answers, refusals).
 ///
 /// The result carries `Tag::Port` of the destination and `Tag::Host` of its host, so that binding,
 /// unbinding or moving the port and a new underlay address of the host take it out again. The
@@ -91,7 +95,15 @@ pub fn compile(decision: &Decision, places: &impl Places) -> Option<Compiled> {
             let action = match to {
                 Destination::Port(port) => {
                     tags.insert(Tag::Port(*port));
-                    forward(base, places.place(*port), &mut tags)
+                    let place = places.place(*port);
+                    let opens = !reply && (rewrite.dst.is_some() || rewrite.nat64.is_some());
+                    match place {
+                        Place::Remote { host, .. } if opens => {
+                            tags.insert(Tag::Host(host));
+                            drop_action(DropReason::OwnerElsewhere)
+                        }
+                        place => forward(base, place, &mut tags),
+                    }
                 }
                 Destination::Router { router, host } => {
                     let action = forward(base, places.router(*router, host), &mut tags);

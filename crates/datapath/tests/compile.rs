@@ -137,6 +137,38 @@ fn addresses_and_marks_are_written_where_they_are_given() {
 }
 
 #[test]
+fn new_packets_are_translated_inward_at_the_host_of_their_port_alone() {
+    let compiled = |place: Place, reply: bool| {
+        let verdict = Verdict::Forward {
+            to: Destination::Port(PORT),
+            rewrite: Rewrite {
+                dst: Some("10.0.0.7".parse().unwrap()),
+                ..Rewrite::default()
+            },
+            mtu: 1450,
+            track: !reply,
+            record: None,
+            reply,
+        };
+        at(place, &decision(verdict))
+    };
+    let elsewhere = compiled(remote("192.0.2.2"), false);
+    let reason = u32::from(elsewhere.action.reason);
+    assert_eq!(elsewhere.action.kind, ACTION_DROP);
+    assert_eq!(
+        DropReason::from_number(reason),
+        Some(DropReason::OwnerElsewhere)
+    );
+    assert!(elsewhere.tags.contains(&Tag::Port(PORT)));
+    assert_eq!(
+        compiled(remote("192.0.2.2"), true).action.kind,
+        ACTION_TUNNEL
+    );
+    let here = compiled(Place::Local { ifindex: 5 }, false);
+    assert_eq!(here.action.kind, ACTION_LOCAL);
+}
+
+#[test]
 fn a_port_of_another_host_is_its_address_and_key_with_the_state_in_the_vni() {
     let cases = [
         (true, false, ACTION_TRACK, 77),

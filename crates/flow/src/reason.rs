@@ -129,4 +129,7 @@ reasons! {
     UplinkDown = 56, "uplink_down";
     /// To an IPv6 floating IP of an IPv4 address, and neither TCP, UDP nor an echo.
     Nat64Protocol = 57, "nat64_protocol";
+    /// It came into a router from its outside, and was handed over to a host that its VM is not on any
+    /// more.
+    OwnerElsewhere = 59, "owner_elsewhere";
 }

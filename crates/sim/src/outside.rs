@@ -146,7 +146,12 @@ impl<'a> Sim<'a> {
         visit: &Visit<'a>,
         path: &mut Path<'a>,
     ) -> Outcome<()> {
-        if self.look.is_translated() || self.look.is_reply() {
+        if self.look.is_reply() {
+            return Ok(());
+        }
+        if self.look.is_translated() {
+            // somebody new, taken in by a mapping: the answer has to find that again
+            path.rewrite.dst = Some(self.look.address(Side::Dst));
             return Ok(());
         }
         let Some(fip) = self.spoken_to(visit)? else {
