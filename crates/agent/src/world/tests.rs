@@ -334,7 +334,7 @@ mod outside {
         let before = router_number(closed.key);
         let mut gateway = topology::Port::clone(world.snapshot().port(tenant.gateway).unwrap());
         gateway.link = topology::Link::None;
-        let fips = [coast.fip_a, coast.fip_c].map(|id| ObjectId::FloatingIp(id));
+        let fips = [coast.fip_a, coast.fip_c].map(ObjectId::FloatingIp);
         let gone = fips.map(Change::Delete).into_iter().collect();
         world.apply(Uuid::nil(), 2, gone).unwrap();
         put(&mut world, &[Object::Router(closed), Object::Port(gateway)]);
