@@ -391,7 +391,7 @@ impl World {
 
     fn random_floating_address(&mut self) -> IpAddr {
         let all = ["203.0.113.101", "203.0.113.102", "203.0.113.103"];
-        address(*self.dice.pick::<&str>(&all))
+        address(self.dice.pick::<&str>(&all))
     }
 
     // what happens to the world
