@@ -119,3 +119,19 @@ def test_uplinks_of_one_router_do_not_overlap(make, uplink):
     make.subnet(other, "192.0.2.0/24", enable_dhcp=False)
     with pytest.raises(exceptions.BadRequest):
         make.interface(router, port_id=make.uplink(other, interface="eth2")["id"])
+
+
+def test_an_edge_router_has_a_default_route_for_each_uplink(make, l3, context):
+    edge, routes = make.router(), []
+    for n in (1, 2):
+        network = make.network(**UPLINK)
+        make.subnet(network, f"192.0.2.{8 * n}/29", gateway_ip=None, enable_dhcp=False)
+        make.subnet(network, f"2001:db8:f{n}::/64", gateway_ip=None, enable_dhcp=False)
+        make.interface(edge, port_id=make.uplink(network, interface=f"eth{n}")["id"])
+        routes += [
+            {"destination": "0.0.0.0/0", "nexthop": f"192.0.2.{8 * n + 6}"},
+            {"destination": "::/0", "nexthop": f"2001:db8:f{n}::6"},
+        ]
+    l3.update_router(context, edge["id"], {"router": {"routes": routes}})
+    sent = resource.read("router", edge["id"])["routes"]
+    assert sorted(sent, key=lambda r: r["nexthop"]) == sorted(routes, key=lambda r: r["nexthop"])
