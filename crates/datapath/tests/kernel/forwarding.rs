@@ -6,7 +6,7 @@ use crate::{
     world::{RATE, World, local},
 };
 use bpf_abi::*;
-use datapath::{Compiled, Injector, Maps, Outgoing, Upcalls};
+use datapath::{Compiled, InjectError, Injector, Maps, Outgoing, Upcalls};
 use flow::{DropReason, Mask, mapped};
 use std::{
     collections::BTreeSet,
@@ -204,7 +204,7 @@ fn a_transfer_survives_decisions_withdrawn_in_its_midst() {
 
 /// Runs an agent that decides every packet by itself alone and sends it on, while `traffic` runs;
 /// `after` each round it may do something else. Returns how many aggregated frames came up.
-fn with_agent(
+pub fn with_agent(
     mut world: World,
     host: &Net,
     decide: impl Fn(&FlowKey) -> Action + Sync,
@@ -253,9 +253,10 @@ fn serve(world: &mut World, injector: &mut Injector, decide: &impl Fn(&FlowKey) 
         } else {
             ACTION_TRACK
         };
+        let decided = decide(&key);
         let action = Action {
-            flags: track,
-            ..decide(&key)
+            flags: decided.flags & !ACTION_TRACK | track,
+            ..decided
         };
         let compiled = Compiled {
             action,
@@ -269,7 +270,10 @@ fn serve(world: &mut World, injector: &mut Injector, decide: &impl Fn(&FlowKey) 
             gso_size: frame.header.gso_size,
         };
         aggregates += u32::from(outgoing.gso_size != 0);
-        injector.send(outgoing).unwrap();
+        // what comes up again, at a router, is lost to the sender
+        if let Err(InjectError::Send { source, .. }) = injector.send(outgoing) {
+            assert_eq!(source.raw_os_error(), Some(libc::ENOBUFS));
+        }
     });
     aggregates
 }

@@ -2,7 +2,7 @@
 //! to the last bit.
 
 use crate::{
-    forwarding::{OneHost, exchange_with},
+    forwarding::{OneHost, exchange_with, with_agent},
     frames::*,
     outside::{F6, ROUTER, reply, resume, world},
     rewriting::{first_fragment, later_fragment, unreachable, with_icmp_sum, written},
@@ -303,6 +303,23 @@ fn what_cannot_be_translated_is_dropped_by_name() {
     assert_eq!(fate, Fate::Dropped(DropReason::SnatExhausted));
 }
 
+/// A client that calls B by F6, on one host.
+fn client_and_port() -> OneHost {
+    let mut one = OneHost::new();
+    let (a, b) = (&one.a, &one.b);
+    let known_as = "100.64.0.1";
+    a.ip("link set eth0 mtu 1500");
+    a.ip(&format!("route add {F6}/128 dev eth0 mtu 1450"));
+    a.knows(F6, MAC_B);
+    b.ip(&format!("route add {known_as}/32 dev eth0"));
+    b.knows(known_as, MAC_A);
+    let maps = one.world.table.maps_mut();
+    maps.set_port(ROUTER, RATE).unwrap();
+    maps.set_nat64(Some("100.64.0.1/32".parse().unwrap()))
+        .unwrap();
+    one
+}
+
 /// Aggregates, checksums left to the device, and fragments, as the kernel makes them.
 #[test]
 fn an_ipv6_vm_talks_to_an_ipv4_one() {
@@ -312,20 +329,37 @@ fn an_ipv6_vm_talks_to_an_ipv4_one() {
         a,
         b,
         taps,
-    } = OneHost::new();
-    let known_as = "100.64.0.1";
-    a.ip("link set eth0 mtu 1500");
-    a.ip(&format!("route add {F6}/128 dev eth0 mtu 1450"));
-    a.knows(F6, MAC_B);
-    b.ip(&format!("route add {known_as}/32 dev eth0"));
-    b.knows(known_as, MAC_A);
-    let maps = world.table.maps_mut();
-    maps.set_port(ROUTER, RATE).unwrap();
-    maps.set_nat64(Some("100.64.0.1/32".parse().unwrap()))
-        .unwrap();
+    } = client_and_port();
     world.decide(taps[0], STATE_FORWARD, resume());
     world.decide(ROUTER, STATE_FORWARD, inward(taps[1], B4));
     world.decide(taps[1], STATE_REPLY, reply(taps[0]));
     exchange_with(&a, &b, (F6, B4));
     a.ping(F6, 56);
+}
+
+/// What comes up has its checksum made anew on its way down, by a device that does not know of the change.
+#[test]
+fn the_first_packets_come_by_the_agent() {
+    let OneHost {
+        world,
+        host,
+        a,
+        b,
+        taps,
+    } = client_and_port();
+    let decide = |key: &FlowKey| match key.in_port {
+        ROUTER => inward(taps[1], B4),
+        port if port == taps[0] => resume(),
+        _ => reply(taps[0]),
+    };
+    with_agent(
+        world,
+        &host,
+        decide,
+        |_| (),
+        || {
+            exchange_with(&a, &b, (F6, B4));
+            a.ping(F6, 56);
+        },
+    );
 }

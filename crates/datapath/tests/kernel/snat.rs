@@ -1,7 +1,7 @@
 //! Source NAT: ports are claimed, kept, found again, given back and never given twice.
 
 use crate::{
-    forwarding::{OneHost, exchange},
+    forwarding::{OneHost, exchange, with_agent},
     frames::*,
     outside::{ROUTER, reply, resume, world},
     rewriting::{unreachable, written},
@@ -360,6 +360,43 @@ fn what_cannot_be_shared_is_dropped_by_name() {
     assert!(world.table.maps().connections(10).unwrap().is_empty());
 }
 
+/// One host where B knows A as P4.
+fn sharing_vms() -> OneHost {
+    let mut one = OneHost::new();
+    one.b.ip(&format!("route add {P4}/32 dev eth0"));
+    one.b.knows(P4, MAC_A);
+    let maps = one.world.table.maps_mut();
+    maps.set_port(ROUTER, RATE).unwrap();
+    maps.set_pool(KEY, &pool(&[77])).unwrap();
+    one
+}
+
+#[test]
+fn the_first_packets_come_by_the_agent() {
+    let OneHost {
+        world,
+        host,
+        a,
+        b,
+        taps,
+    } = sharing_vms();
+    let decide = |key: &FlowKey| match key.in_port {
+        ROUTER => reply(taps[0]),
+        port if port == taps[0] => shared(taps[1]),
+        _ => resume(),
+    };
+    with_agent(
+        world,
+        &host,
+        decide,
+        |_| (),
+        || {
+            exchange(&a, &b, B4);
+            a.ping(B4, 56);
+        },
+    );
+}
+
 /// Aggregates, checksums left to the device, and fragments, as the kernel makes them.
 #[test]
 fn vms_talk_through_shared_addresses() {
@@ -369,12 +406,7 @@ fn vms_talk_through_shared_addresses() {
         a,
         b,
         taps,
-    } = OneHost::new();
-    b.ip(&format!("route add {P4}/32 dev eth0"));
-    b.knows(P4, MAC_A);
-    let maps = world.table.maps_mut();
-    maps.set_port(ROUTER, RATE).unwrap();
-    maps.set_pool(KEY, &pool(&[77])).unwrap();
+    } = sharing_vms();
     world.decide(taps[0], STATE_FORWARD, shared(taps[1]));
     world.decide(taps[1], STATE_FORWARD, resume());
     world.decide(ROUTER, STATE_REPLY, reply(taps[0]));
