@@ -1,7 +1,8 @@
 //! An agent on a host.
 
 use crate::{
-    Host, LabError, Process, Program, cluster::SYNC_PORT, error::Context, slot::BPFFS, wait::within,
+    Host, LabError, Process, Program, cluster::SYNC_PORT, error::Context, nova, slot::BPFFS,
+    wait::within,
 };
 use std::{
     collections::BTreeMap,
@@ -86,11 +87,13 @@ fn configuration(host: &Host, socket: &Path) -> String {
         "[host]\nname = \"{name}\"\nstate_dir = \"{state}\"\ntunnel_ip = \"{tunnel}\"\n\n\
          [cluster]\naddress = [\"{cluster}:{SYNC_PORT}\"]\nsecret = \"{secret}\"\n\n\
          [datapath]\nconnections = {CONNECTIONS}\npin_dir = \"{BPFFS}/midonet/{prefix}{name}\"\n\n\
+         [metadata]\nnova = \"http://{cluster}:{nova}\"\nshared_secret = \"{secret}\"\n\n\
          [api]\nsocket = \"{socket}\"\n",
         name = host.name(),
         state = host.dir().display(),
         tunnel = host.address(),
         cluster = shared.address4(1),
+        nova = nova::PORT,
         secret = shared.secret,
         prefix = shared.slot.prefix(),
         socket = socket.display(),

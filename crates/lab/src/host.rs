@@ -1,9 +1,11 @@
 //! A host: a namespace on the underlay that can run an agent and VMs.
 
 use crate::{
-    Agent, LabError, Netns, Plug, Uplink, Vm, error::Context, process::kill_all, world::Shared,
+    Agent, LabError, Netns, Plug, Process, Program, Uplink, Vm, error::Context, process::kill_all,
+    world::Shared,
 };
 use std::{
+    collections::BTreeMap,
     net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -61,6 +63,18 @@ impl Host {
     /// Starts an agent that follows the cluster at the control side's address.
     pub fn start_agent(&self) -> Result<Agent, LabError> {
         Agent::start(self)
+    }
+
+    /// Runs a program of the system on it; what it prints goes to a log of this name in [`Self::dir`].
+    pub fn start(&self, name: &str, path: &str, args: Vec<String>) -> Result<Process, LabError> {
+        let program = Program {
+            name: name.to_owned(),
+            path: path.into(),
+            args: args.into_iter().map(Into::into).collect(),
+            env: BTreeMap::new(),
+            netns: Some(self.netns.clone()),
+        };
+        Process::start(program, &self.dir, false)
     }
 
     /// Takes its power away: every process ends as by `kill -9`, its uplinks and its link to the

@@ -11,11 +11,13 @@ mod cluster;
 pub mod demo;
 
 mod dhcp;
+mod dhcp_client;
 mod error;
 mod frr;
 mod host;
 mod http;
 mod netns;
+mod nova;
 mod openstack;
 
 mod probe;
@@ -32,10 +34,12 @@ mod world;
 pub use agent::Agent;
 pub use cluster::{Auth, Cluster};
 pub use dhcp::Lease;
+pub use dhcp_client::{DhcpClient, DhcpProgram, Told};
 pub use error::LabError;
 pub use host::Host;
 pub use http::{Http, Reply};
 pub use netns::Netns;
+pub use nova::Nova;
 
 pub use linux::mount_bpffs;
 pub use openstack::OpenStack;

@@ -83,6 +83,11 @@ impl Process {
         Ok(status)
     }
 
+    /// Sends it a signal.
+    pub fn signal(&self, number: i32) {
+        signal(self.child.id().cast_signed(), number);
+    }
+
     /// Starts it again after it has ended.
     pub fn start_again(&mut self) -> Result<(), LabError> {
         self.child = spawn(&self.program, &self.dir)?;

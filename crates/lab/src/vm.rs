@@ -1,8 +1,8 @@
 //! A VM: a namespace behind a tap.
 
 use crate::{
-    Echo, Host, LabError, Lease, Netns, Probe, RawSocket, Stream, dhcp, vlan::Tags, wait::within,
-    world::Shared,
+    DhcpClient, DhcpProgram, Echo, Host, LabError, Lease, Netns, Probe, RawSocket, Stream, dhcp,
+    vlan::Tags, wait::within, world::Shared,
 };
 use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
@@ -140,6 +140,22 @@ impl Vm {
     /// Gets an IPv4 address by DHCP, as an image with dhclient does.
     pub fn dhcp(&self) -> Result<Lease, LabError> {
         dhcp::acquire(&self.netns, INTERFACE, self.shared.slot.dir(), &self.name)
+    }
+
+    /// Runs another DHCP client with these arguments, until it is dropped.
+    pub fn dhcp_client(
+        &self,
+        program: DhcpProgram,
+        arguments: &[&str],
+    ) -> Result<DhcpClient, LabError> {
+        let dir = self.shared.slot.dir();
+        DhcpClient::start(
+            &self.netns,
+            INTERFACE,
+            dir,
+            (&self.name, program),
+            arguments,
+        )
     }
 
     /// Waits for the global IPv6 address that router advertisements give, and for its default

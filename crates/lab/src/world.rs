@@ -1,13 +1,14 @@
 //! A lab: an underlay with hosts on it.
 
 use crate::{
-    Auth, Cluster, Host, LabError, Netns, Upstream,
+    Auth, Cluster, Host, LabError, Netns, Nova, Upstream,
     error::Context,
+    nova,
     programs::{ip, program},
     slot::Slot,
 };
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddrV4},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -90,6 +91,12 @@ impl Lab {
     /// `prefixes` over its links.
     pub fn add_upstream(&self, name: &str, prefixes: &[&str]) -> Result<Upstream, LabError> {
         Upstream::create(&self.shared, name, prefixes)
+    }
+
+    /// Starts a stand-in for Nova's metadata API where agents look for it.
+    pub fn start_nova(&self) -> Result<Nova, LabError> {
+        let address = SocketAddrV4::new(self.control_address(), nova::PORT);
+        Nova::start(address, &self.shared.secret)
     }
 
     pub(crate) fn slot(&self) -> &Slot {
