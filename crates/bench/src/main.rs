@@ -3,6 +3,7 @@
 mod boot;
 mod error;
 mod guard;
+mod hostile;
 mod members;
 mod network;
 mod pinger;
@@ -62,6 +63,14 @@ enum Command {
         #[arg(long)]
         json: Option<PathBuf>,
     },
+    /// What floods of one VM cost a neighbour: a scan of a million flows, and other floods.
+    Hostile {
+        #[command(flatten)]
+        options: hostile::Options,
+        /// Also write the figures to this file, one JSON object a line
+        #[arg(long)]
+        json: Option<PathBuf>,
+    },
     /// The network and the boot bench.
     All {
         /// Where the figures go, one JSON object a line
@@ -92,6 +101,9 @@ fn main() -> ExitCode {
             print!("{}", qos::table(&rows));
             json.map_or(Ok(()), |path| report::write_json(&path, &rows))
         }),
+        Command::Hostile { options, json } => {
+            guard::guarded(|| show(&hostile::run(&options)?, json.as_deref()))
+        }
         Command::All {
             file,
             network,

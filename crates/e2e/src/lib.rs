@@ -3,10 +3,12 @@
 //! Neutron, and makes everything through its API.
 
 mod cloud;
+mod siege;
 mod topology;
 mod world;
 
 pub use cloud::{Cloud, CloudNetwork, text};
 
+pub use siege::{Notice, Siege};
 pub use topology::{Network, PortOptions, Rule};
 pub use world::{Guest, SOON, World};

@@ -114,6 +114,11 @@ impl Network {
         Ipv6Addr::new(0xfd10, u16::from(self.number), 0, 0, 0, 0, 0, 1)
     }
 
+    /// The MAC of its router's interface on the IPv4 subnet.
+    pub fn gateway_mac(&self) -> wire::Mac {
+        wire::Mac(self.mac(1))
+    }
+
     fn mac(&self, number: u8) -> [u8; 6] {
         [0xfa, 0x16, 0x3e, 0, self.number, number]
     }

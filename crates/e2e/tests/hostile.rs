@@ -2,8 +2,8 @@
 //! tenant, and the host goes on as before.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use e2e::{Guest, PortOptions, Rule, World};
-use lab::{RawSocket, until};
+use e2e::{Guest, PortOptions, Rule, Siege, World};
+use lab::{Flood, RawSocket, until};
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
     time::Duration,
@@ -17,6 +17,8 @@ use wire::{
 const MARK: &[u8] = b"sent by the hostile VM";
 /// How long a leaked frame would take at most.
 const LEAK: Duration = Duration::from_millis(300);
+/// Room for connections in a lab's agents.
+const CONNECTIONS: usize = 65_536;
 /// Frames of noise.
 const NOISE: usize = 3000;
 
@@ -431,4 +433,43 @@ fn send_noise(raw: &RawSocket, forge: &Forge) {
         // a full queue is the kernel's business
         let _ = raw.send(&frame);
     }
+}
+
+/// Frames a second of a flood, and frames of each kind: `midonet-bench hostile` sends a million.
+const FLOOD_RATE: u32 = 20_000;
+const SCANNED: u32 = 60_000;
+const FLOODED: u32 = 20_000;
+/// What a neighbour may lose.
+const LOST: f64 = 0.05;
+
+#[test]
+fn a_neighbour_does_not_lose_what_a_flood_costs() {
+    let mut siege = Siege::new();
+    // what the neighbour needs is known before the flood begins
+    siege.calm(LEAK);
+    for flood in Flood::ALL {
+        let count = if flood == Flood::Scan {
+            SCANNED
+        } else {
+            FLOODED
+        };
+        let seen = siege.under(flood, count, FLOOD_RATE);
+        println!("{}: {seen:?}", flood.name());
+        assert!(seen.steady.loss() < LOST, "{}: {seen:?}", flood.name());
+        assert!(seen.openings.loss() < LOST, "{}: {seen:?}", flood.name());
+        let [connections, decisions, stations] = seen.tables;
+        assert!(connections <= CONNECTIONS, "{connections}");
+        assert!(decisions < bpf_abi::ACTIONS_MAX as usize, "{decisions}");
+        assert!(stations <= topology::STATIONS_PER_PORT, "{stations}");
+        // what did not pass has a name; what the flood's kind makes of it is known
+        let expected = match flood {
+            Flood::Scan => None,
+            Flood::Sweep => Some("no_route"),
+            Flood::Macs => None,
+            Flood::Arp | Flood::Neighbors | Flood::Dhcp => Some("upcall_rate"),
+        };
+        let counted = expected.is_none_or(|reason| seen.drops.contains_key(reason));
+        assert!(counted, "{}: {:?}", flood.name(), seen.drops);
+    }
+    assert!(siege.stands());
 }

@@ -31,6 +31,8 @@ const WITHIN: &[(&str, &str)] = &[
     ("flow", "topology"),
     ("neutron-model", "api"),
     ("bench", "lab"),
+    // the worlds that tests use too
+    ("bench", "e2e"),
     ("e2e", "lab"),
 ];
 
