@@ -265,7 +265,7 @@ impl<M: Maps> World<M> {
         }
         let mut to: BTreeMap<IpAddr, Vec<Claim>> = BTreeMap::new();
         for (bridge, claims) in news {
-            for host in self.others(bridge) {
+            for host in self.senders(bridge) {
                 to.entry(host).or_default().extend(&claims);
             }
         }
@@ -310,9 +310,18 @@ impl<M: Maps> World<M> {
         self.invalidate(&BTreeSet::from([tag.clone()]))
     }
 
-    /// Underlay addresses of the other hosts that frames for a network can come from.
-    fn others(&self, bridge: BridgeId) -> BTreeSet<IpAddr> {
-        let hosts = hosts_of_network(&self.snapshot, bridge);
+    /// Those that frames for a network can come from are told of its stations.
+    fn senders(&self, bridge: BridgeId) -> BTreeSet<IpAddr> {
+        self.others(hosts_of_network(&self.snapshot, bridge))
+    }
+
+    /// Those that have ports on a network can have stations there.
+    fn members(&self, bridge: BridgeId) -> BTreeSet<IpAddr> {
+        self.others(self.snapshot.bridge_ports(bridge).filter_map(|p| p.host()))
+    }
+
+    /// Underlay addresses of the other ones of these hosts.
+    fn others<'a>(&self, hosts: impl IntoIterator<Item = &'a str>) -> BTreeSet<IpAddr> {
         let others = hosts.into_iter().filter(|host| *host != self.host);
         let known = others.filter_map(|host| self.snapshot.host(host));
         known.map(|host| host.tunnel).collect()
@@ -346,7 +355,7 @@ impl<M: Maps> World<M> {
     fn questions_to_hosts(&mut self, now: u64) -> Vec<(IpAddr, Message)> {
         let mut to: BTreeMap<IpAddr, Vec<BridgeId>> = BTreeMap::new();
         for network in self.book.networks_due(now) {
-            for host in self.others(network) {
+            for host in self.members(network) {
                 to.entry(host).or_default().push(network);
             }
         }
