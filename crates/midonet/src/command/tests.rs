@@ -110,6 +110,41 @@ port  {PORT}  vm1         12  fa:16:3e:00:00:01 10.0.0.3 on host compute-1 trust
 }
 
 #[test]
+fn topology_describes_the_outside() {
+    let plug = json!({
+        "id": PORT, "name": "eth1", "bridge": OTHER, "admin_up": true, "mac": "02:00:00:00:00:01",
+        "addresses": [], "key": 7, "security": null, "outside": true,
+        "link": {"host": {"host": "gw1", "interface": "eth1", "vlan": 100}},
+    });
+    let router = json!({
+        "id": OTHER, "name": "r", "admin_up": true, "key": 8, "gateway": {"port": PORT, "snat": true},
+        "routes": [{"destination": "0.0.0.0/0", "nexthop": "203.0.113.1"}],
+    });
+    let forwarding = json!({
+        "id": RULE, "address": "203.0.113.9", "bridge": OTHER, "router": OTHER, "port": PORT,
+        "fixed": "10.0.0.5", "forwarded": {"protocol": 6, "external": {"first": 80, "last": 89},
+                                           "internal": {"first": 8080, "last": 8080}},
+    });
+    let objects = [
+        ("port", plug),
+        ("router", router),
+        ("floating_ip", forwarding),
+    ];
+    let objects = objects.map(|(kind, object)| json!({"revision": 1, "object": {kind: object}}));
+    let objects = json!({"instance": RULE, "revision": 41, "objects": objects});
+    let root = cluster_at(vec![("GET /topology?kind=floating_ip", objects)]);
+    let line = "midonet topology show --kind floating-ip --token t --cluster";
+    let shown = printed(&format!("{line} {root}"));
+    for wanted in [
+        "02:00:00:00:00:01 VLAN 100 of eth1 on host gw1 outside trusted".to_owned(),
+        format!("1 routes, gateway port {PORT}, SNAT"),
+        format!("tcp 80-89 to 10.0.0.5 8080 of port {PORT} by router {OTHER}"),
+    ] {
+        assert!(shown.contains(&wanted), "no '{wanted}' in\n{shown}");
+    }
+}
+
+#[test]
 fn trace_shows_each_step_and_the_cause() {
     let cause = json!({
         "kind": "security_group_rule", "id": RULE, "name": "", "detail": "egress IPv4 tcp 80",

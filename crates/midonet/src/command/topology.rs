@@ -5,7 +5,10 @@ use crate::{error::CliError, table::Table};
 use api::TopologyListing;
 use clap::{Args, ValueEnum};
 use client::Cluster;
-use topology::{Limits, Link, Object, Policy, Port, Rate};
+use topology::{FloatingIp, Limits, Link, Object, Policy, Port, PortRange, Rate, Router};
+
+/// IP protocol number of TCP.
+const TCP: u8 = 6;
 
 /// What to show.
 #[derive(Debug, Args)]
@@ -24,10 +27,13 @@ enum Kind {
     Bridge,
     Subnet,
     Router,
+    AddressGroup,
     Group,
     Policy,
     Host,
     Port,
+    FloatingIp,
+    Lease,
 }
 
 /// Reads and shows it.
@@ -39,7 +45,7 @@ pub fn run(options: &Options, cluster: &Cluster, out: &mut Output<'_>) -> Result
 impl Options {
     fn path(&self) -> String {
         let kind = self.kind.and_then(|k| k.to_possible_value());
-        let kind = kind.map(|k| format!("kind={}", k.get_name()));
+        let kind = kind.map(|k| format!("kind={}", k.get_name().replace('-', "_")));
         let host = self.host.as_ref().map(|h| format!("host={h}"));
         let query: Vec<String> = kind.into_iter().chain(host).collect();
         match query.as_slice() {
@@ -67,24 +73,43 @@ fn describe(object: &Object) -> (String, String) {
     match object {
         Object::Bridge(o) => (o.name.clone(), format!("mtu {}{}", o.mtu, down(o.admin_up))),
         Object::Subnet(o) => (String::new(), format!("{} of bridge {}", o.cidr, o.bridge)),
-        Object::Router(o) => (
-            o.name.clone(),
-            format!("{} extra routes{}", o.routes.len(), down(o.admin_up)),
-        ),
+        Object::Router(o) => (o.name.clone(), describe_router(o) + down(o.admin_up)),
         Object::AddressGroup(o) => (o.name.clone(), format!("{} prefixes", o.nets.len())),
         Object::Group(o) => (o.name.clone(), format!("{} rules", o.rules.len())),
         Object::Policy(o) => (o.name.clone(), describe_policy(o)),
         Object::Host(o) => (o.name.clone(), format!("tunnel {}", o.tunnel)),
         Object::Port(o) => (o.name.clone(), describe_port(o) + down(o.admin_up)),
-        Object::FloatingIp(o) => (
-            o.address.to_string(),
-            format!("{} of port {} by router {}", o.fixed, o.port, o.router),
-        ),
+        Object::FloatingIp(o) => (o.address.to_string(), describe_floating_ip(o)),
         Object::Lease(o) => (
             o.host.clone(),
             format!("{} blocks of router {}", o.blocks.len(), o.router),
         ),
     }
+}
+
+fn describe_router(router: &Router) -> String {
+    let mut words = vec![format!("{} routes", router.routes.len())];
+    words.extend(router.gateway.map(|gateway| {
+        let snat = if gateway.snat { ", SNAT" } else { "" };
+        format!("gateway port {}{snat}", gateway.port)
+    }));
+    words.join(", ")
+}
+
+fn describe_floating_ip(fip: &FloatingIp) -> String {
+    let ports = |range: PortRange| match range {
+        PortRange { first, last } if first == last => format!(" {first}"),
+        PortRange { first, last } => format!(" {first}-{last}"),
+    };
+    let forwarded = fip.forwarded.as_ref();
+    let (protocol, external, internal) = forwarded.map_or_else(Default::default, |f| {
+        let protocol = if f.protocol == TCP { "tcp" } else { "udp" };
+        (protocol, ports(f.external) + " to ", ports(f.internal))
+    });
+    format!(
+        "{protocol}{external}{}{internal} of port {} by router {}",
+        fip.fixed, fip.port, fip.router
+    )
 }
 
 fn describe_port(port: &Port) -> String {
@@ -100,9 +125,21 @@ fn describe_port(port: &Port) -> String {
             "VLAN {} of port {} on host {host}",
             trunk.vlan, trunk.parent
         ),
+        Link::Host {
+            host,
+            interface: Some(interface),
+            vlan,
+            ..
+        } => {
+            let vlan = vlan.map(|vlan| format!("VLAN {vlan} of "));
+            format!("{}{interface} on host {host}", vlan.unwrap_or_default())
+        }
         Link::Host { host, .. } => format!("on host {host}"),
         Link::Router(router) => format!("of router {router}"),
     });
+    if port.outside {
+        words.push("outside".to_owned());
+    }
     if port.security.is_none() {
         words.push("trusted".to_owned());
     }
