@@ -341,7 +341,7 @@ impl<M: Maps> World<M> {
         let mut to: BTreeMap<IpAddr, Vec<(PortId, bool)>> = BTreeMap::new();
         for (plug, up) in self.carriers.tell(now) {
             let bridge = self.snapshot.port(plug).and_then(|port| port.bridge);
-            for host in bridge.into_iter().flat_map(|bridge| self.others(bridge)) {
+            for host in bridge.into_iter().flat_map(|bridge| self.senders(bridge)) {
                 to.entry(host).or_default().push((plug, up));
             }
         }
