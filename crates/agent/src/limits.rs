@@ -87,8 +87,9 @@ impl Limiter {
         self.busy
     }
 
-    /// Brings the limits of the attached ports to what their policies say. What is refused is logged,
-    /// and false then, so that it can be tried again.
+    /// Brings the limits of the attached ports to what their policies say. Without a topology all stay
+    /// as an earlier process left them. What is refused is logged, and false then, so that it can be
+    /// tried again.
     pub async fn settle<M: Maps>(
         &mut self,
         datapath: &mut Datapath,
@@ -97,6 +98,9 @@ impl Limiter {
     ) -> bool {
         let wanted = {
             let world = shared.world();
+            if !world.is_ready() {
+                return true;
+            }
             wanted(world.snapshot(), world.taps())
         };
         if wanted.is_empty() && !self.busy {

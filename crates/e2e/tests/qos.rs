@@ -165,13 +165,17 @@ impl World {
         self.give("port", &guest.vm.port().to_string(), policy);
     }
 
-    /// Waits until frames are dropped on a host for a reason.
-    fn drops(&self, host: usize, reason: &str) {
-        within(reason, SOON, || match self.cloud.drops(host, reason) {
-            0 => Err("none is counted".to_owned()),
-            _ => Ok(()),
-        })
-        .unwrap();
+    /// Waits until `midonet drops` tells of frames dropped because of a policy.
+    fn drops(&self, host: usize, reason: &str, policy: &str) {
+        let told = || {
+            let drops = self.cloud.local(host, "/drops");
+            let ours = |drop: &&Value| drop["reason"] == reason && drop["cause"] == policy;
+            match drops.iter().find(ours) {
+                Some(drop) if drop["packets"].as_u64() > Some(0) => Ok(()),
+                _ => Err(format!("{drops:?}")),
+            }
+        };
+        within(reason, SOON, told).unwrap();
     }
 }
 
@@ -244,7 +248,7 @@ fn bandwidth_limits_come_change_move_and_go(world: &mut World) {
     world.bandwidth(&shared, "ingress", 15);
     world.cloud.delete(&rules, &rule);
     stream.has(15.0, FRAMES_V4);
-    world.drops(1, "rate_limit");
+    world.drops(1, "rate_limit", &shared);
     drop(stream);
 
     let agent = &mut world.cloud.agents[1];
@@ -274,7 +278,7 @@ fn packet_rates_are_limited_in_both_directions(world: &World) {
         world.give_port(guest, Some(&policy));
         let near = |packets: f64| (packets / 1000.0 - 1.0).abs() < NEAR;
         stream.becomes("1000 packets a second", near);
-        world.drops(host, "packet_rate");
+        world.drops(host, "packet_rate", &policy);
         world.give_port(guest, None);
         stream.becomes("packets without a limit", |packets| packets > 2000.0);
     }

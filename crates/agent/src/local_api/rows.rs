@@ -5,7 +5,7 @@ use crate::{
     bindings::interface, down::why, metrics::Prometheus, shared::Shared, state::Bindings,
     world::World,
 };
-use bpf_abi::{CONN_CLAIMED, CONN_CLOSING, CONN_TRANSLATED, Conn, ConnKey, STATE_REPLY};
+use bpf_abi::{CONN_CLAIMED, CONN_CLOSING, CONN_TRANSLATED, Conn, ConnKey, DropKey, STATE_REPLY};
 use datapath::{Maps, MapsError};
 use flow::{DropReason, unmapped};
 use std::collections::BTreeMap;
@@ -196,13 +196,24 @@ pub fn drops<M: Maps>(world: &World<M>) -> Result<Vec<api::agent::Drop>, MapsErr
                 key.reason,
                 dropped.packets,
                 dropped.bytes,
-                None,
+                cause_of(world, key),
             );
         }
     }
     let mut rows: Vec<_> = rows.into_values().collect();
     rows.sort_by_key(|row| std::cmp::Reverse(row.packets));
     Ok(rows)
+}
+
+/// The kernel program does not know why, but only a port's policy limits its packets.
+fn cause_of<M>(world: &World<M>, key: DropKey) -> Option<uuid::Uuid> {
+    let limited = key.reason == DropReason::PacketRate as u32;
+    let tap = world.taps().get(&key.in_port).filter(|_| limited)?;
+    world
+        .snapshot()
+        .port(tap.port)?
+        .policy
+        .map(|policy| policy.0)
 }
 
 /// Frames dropped on this host, for whatever reason.
