@@ -42,3 +42,24 @@ fn small_packets_are_counted_where_they_arrive() {
     let outcome = small_packets::run(&client(27_020), 18).unwrap();
     assert!(outcome.count > 0);
 }
+
+/// The flood's thread ends with the test process.
+fn metered(protocol: Protocol, port: u16) -> Metered {
+    let to = (Ipv4Addr::LOCALHOST, port).into();
+    thread::spawn(move || match protocol {
+        Protocol::Tcp => flood::tcp(to),
+        Protocol::Udp => flood::udp(to, 1000, 100e6),
+    });
+    let (skip, during) = (Duration::ZERO, Duration::from_millis(200));
+    flood::meter(protocol, port, skip, during).unwrap()
+}
+
+#[test]
+fn a_flood_is_metered_as_bytes_in_order_and_as_packets() {
+    let tcp = metered(Protocol::Tcp, 27_030);
+    assert!(tcp.packets > 0 && tcp.count > tcp.packets);
+    assert!(tcp.seconds >= 0.2);
+    let udp = metered(Protocol::Udp, 27_031);
+    assert!(udp.count > 0);
+    assert!(udp.packets.abs_diff(udp.count) < 100, "{udp:?}");
+}
