@@ -77,8 +77,8 @@ impl Stream {
         made
     }
 
-    /// Small datagrams, about 5000 a second; counts them.
-    fn udp(from: &Guest, to: &Guest) -> Self {
+    /// Datagrams of a size, up to 5000 a second; counts them.
+    fn udp(from: &Guest, to: &Guest, size: usize) -> Self {
         let made = Self::new();
         let bind = || UdpSocket::bind((Ipv6Addr::UNSPECIFIED, 0)).unwrap();
         let receiver = to.vm.netns().enter(bind).unwrap();
@@ -93,8 +93,9 @@ impl Stream {
             }
         });
         thread::spawn(move || {
+            let bytes = vec![0; size];
             while !ended.load(Ordering::Relaxed) {
-                (0..10).for_each(|_| drop(sender.send_to(b"x", to)));
+                (0..10).for_each(|_| drop(sender.send_to(&bytes, to)));
                 thread::sleep(Duration::from_millis(2));
             }
         });
@@ -244,12 +245,15 @@ fn bandwidth_limits_come_change_move_and_go(world: &mut World) {
     world.give_port(sender, None);
     stream.has(30.0, FRAMES_V4);
 
-    // the same for what VMs get; now what the tunnel brings waits, and finds the queue full
+    // the same for what VMs get
     world.bandwidth(&shared, "ingress", 15);
     world.cloud.delete(&rules, &rule);
     stream.has(15.0, FRAMES_V4);
-    world.drops(1, "rate_limit", &shared);
     drop(stream);
+    // who does not wait to be asked finds the queue full
+    let flood = Stream::udp(sender, receiver, 1400);
+    world.drops(1, "rate_limit", &shared);
+    drop(flood);
 
     let agent = &mut world.cloud.agents[1];
     agent.kill().unwrap();
@@ -265,7 +269,7 @@ fn bandwidth_limits_come_change_move_and_go(world: &mut World) {
 }
 
 fn packet_rates_are_limited_in_both_directions(world: &World) {
-    let stream = Stream::udp(&world.sender, &world.receiver);
+    let stream = Stream::udp(&world.sender, &world.receiver, 1);
     stream.becomes("packets without a limit", |packets| packets > 2000.0);
     let ways = [
         ("egress", &world.sender, 0),
