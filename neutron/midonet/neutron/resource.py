@@ -45,12 +45,11 @@ def _port(context, port_id):
 
 
 def _port_forwarding(context, forwarding_id):
-    """With the floating IP it is part of, and the project of that."""
+    """With the floating IP it is part of; the project is that one's."""
     forwarding = port_forwarding.PortForwarding.get_object(context, id=forwarding_id)
     if forwarding is None:
         raise pf_exceptions.PortForwardingNotFound(id=forwarding_id)
-    floating_ip = _l3().get_floatingip(context, forwarding.floatingip_id)
-    return {**forwarding.to_dict(), "project_id": floating_ip["project_id"]}
+    return forwarding.to_dict()
 
 
 def _security_group(context, group_id):
