@@ -1,6 +1,9 @@
 //! A real Neutron with the plugin: port status, an absence of the cluster, and a death of Neutron.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[path = "neutron/outside.rs"]
+mod outside;
+
 use e2e::{Cloud, CloudNetwork, Guest, text};
 use lab::{Echo, Http, Stream, until};
 use serde_json::json;
@@ -71,6 +74,8 @@ fn neutron_and_the_cluster_agree_whatever_dies() {
     let mut world = world();
     a_port_is_active_while_its_tap_is_there(&world);
     the_cluster_may_be_away(&mut world);
+    outside::the_outside_becomes_topology(&world.cloud, &world.network);
+    world.traffic_goes_on();
     neutron_may_die_in_the_middle_of_requests(&world);
     a_port_is_active_while_its_tap_is_there(&world);
 }
