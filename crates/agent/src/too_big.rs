@@ -3,10 +3,17 @@
 
 use wire::{ETHERNET_HEADER, Ethernet, Ip, fragment_v4, segments_v4};
 
+/// What a fragment grows by, beside its header, when it becomes one of IPv6.
+const FRAGMENT_HEADER: usize = 8;
+
 /// The frame as frames whose IP packets fit; an aggregated one is cut into its segments first.
-/// `None` if it fits already, may not be split, or is not whole.
-pub fn split(frame: &[u8], gso_size: u16, mtu: u16) -> Option<Vec<Vec<u8>>> {
-    let mtu = usize::from(mtu);
+/// `None` if it fits already, may not be split, or is not whole. `family` is the IP version of the
+/// packet on the next network, whose larger header `mtu` leaves room for already.
+pub fn split(frame: &[u8], gso_size: u16, mtu: u16, family: u8) -> Option<Vec<Vec<u8>>> {
+    let mtu = match family {
+        6 => usize::from(mtu).checked_sub(FRAGMENT_HEADER)?,
+        _ => usize::from(mtu),
+    };
     if frame.len() <= ETHERNET_HEADER + mtu {
         return None;
     }
@@ -53,7 +60,7 @@ mod tests {
 
     #[test]
     fn a_datagram_is_split_into_fragments_that_the_kernel_program_can_read() {
-        let frames = split(&datagram(2000, false), 0, 800).unwrap();
+        let frames = split(&datagram(2000, false), 0, 800, 4).unwrap();
         let parsed: Vec<_> = frames.iter().map(|f| parse(f).unwrap()).collect();
         assert_eq!(parsed.len(), 3);
         assert!(frames.iter().all(|f| f.len() <= 814));
@@ -64,7 +71,7 @@ mod tests {
 
     #[test]
     fn an_aggregated_one_is_cut_into_its_datagrams_first() {
-        let frames = split(&datagram(3000, false), 1400, 800).unwrap();
+        let frames = split(&datagram(3000, false), 1400, 800, 4).unwrap();
         let first = |f: &&Vec<u8>| parse(f).unwrap().fragment.is_some_and(|part| part.first);
         let firsts = frames.iter().filter(first);
         // 1400 and 1400 bytes in two fragments each, 200 in one that is no fragment
@@ -73,10 +80,21 @@ mod tests {
     }
 
     #[test]
+    fn fragments_that_become_ipv6_have_room_for_their_header() {
+        let frames = split(&datagram(2000, false), 0, 800, 6).unwrap();
+        assert!(frames.iter().all(|f| f.len() <= ETHERNET_HEADER + 792));
+        // one that came as a fragment and fits as such
+        let first = &frames[0];
+        assert_eq!(split(first, 0, 800, 6), None);
+        let again = split(first, 0, 790, 6).unwrap();
+        assert!(again.iter().all(|f| f.len() <= ETHERNET_HEADER + 782));
+    }
+
+    #[test]
     fn what_fits_or_must_stay_whole_is_left() {
-        assert_eq!(split(&datagram(2000, true), 0, 800), None);
-        assert_eq!(split(&datagram(700, false), 0, 800), None);
-        assert_eq!(split(&datagram(7000, false), 700, 800), None);
-        assert_eq!(split(&datagram(2000, false)[..900], 0, 800), None);
+        assert_eq!(split(&datagram(2000, true), 0, 800, 4), None);
+        assert_eq!(split(&datagram(700, false), 0, 800, 4), None);
+        assert_eq!(split(&datagram(7000, false), 700, 800, 4), None);
+        assert_eq!(split(&datagram(2000, false)[..900], 0, 800, 4), None);
     }
 }

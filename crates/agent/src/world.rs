@@ -315,7 +315,8 @@ impl<M: Maps> World<M> {
             Verdict::Metadata => self.no_service(upcall),
             Verdict::Forward { mtu, .. }
                 if matches!(header.why, bpf_abi::WHY_MISS | bpf_abi::WHY_MTU)
-                    && let Some(frames) = split(upcall.bytes, header.gso_size, mtu) =>
+                    && let Some(frames) =
+                        split(upcall.bytes, header.gso_size, mtu, header.key.family) =>
             {
                 Outcome::Split(frames)
             }
