@@ -47,6 +47,14 @@ pub enum BenchError {
         /// What is missing.
         detail: String,
     },
+    /// What is promised did not come true.
+    #[error("not kept: {what}; by: {broken}")]
+    Promise {
+        /// The promise.
+        what: String,
+        /// What broke it.
+        broken: String,
+    },
     /// The operator ended the bench.
     #[error("interrupted")]
     Interrupted,

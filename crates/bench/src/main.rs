@@ -2,15 +2,18 @@
 
 mod boot;
 mod error;
+mod gateways;
 mod guard;
 mod hostile;
 mod members;
 mod network;
+mod outside;
 mod pinger;
 mod process;
 mod qos;
 mod report;
 mod stats;
+mod topology;
 mod traffic;
 
 use clap::{Parser, Subcommand};
@@ -71,6 +74,8 @@ enum Command {
         #[arg(long)]
         json: Option<PathBuf>,
     },
+    /// Many connections through two gateways, of which one dies: no measurement, but a test.
+    Gateways(gateways::Options),
     /// The network and the boot bench.
     All {
         /// Where the figures go, one JSON object a line
@@ -104,6 +109,7 @@ fn main() -> ExitCode {
         Command::Hostile { options, json } => {
             guard::guarded(|| show(&hostile::run(&options)?, json.as_deref()))
         }
+        Command::Gateways(options) => guard::guarded(|| gateways::run(&options)),
         Command::All {
             file,
             network,

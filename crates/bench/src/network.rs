@@ -5,7 +5,8 @@ mod figures;
 mod kernel;
 mod measure;
 mod ours;
-mod pair;
+pub mod pair;
+mod translating;
 
 pub use ours::Ours;
 pub use pair::{CLIENT_CPU, MTU, SERVER, SERVER_CPU, this_program};
@@ -37,7 +38,7 @@ pub struct Options {
     /// Compare with the agents and the cluster of another build instead, which are in this folder
     #[arg(long, conflicts_with = "calibrate")]
     before: Option<PathBuf>,
-    /// Only comparisons of this path (across, local, routed).
+    /// Only comparisons of this path (across, local, routed, floating_ip, snat).
     #[arg(long)]
     path: Option<String>,
 }

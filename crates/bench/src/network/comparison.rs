@@ -7,10 +7,14 @@ use super::{
         Measure::{self, Connections, Requests, SmallPackets, Throughput},
     },
     ours::Ours,
-    pair::Pair,
+    pair::{Pair, prepare},
+    translating::Translating,
 };
-use crate::error::BenchError;
-use lab::Lab;
+use crate::{
+    error::BenchError,
+    outside::{FLOATING, FLOATING_IP, Outside},
+};
+use lab::{Lab, OUTSIDE};
 use std::path::Path;
 
 /// A pair of VMs and what is between them.
@@ -40,6 +44,14 @@ pub enum Site {
     Conntrack,
     /// Two hosts and two subnets, routed by the sender's host, then VXLAN.
     Routed,
+    /// Ours, from outside to a VM by its floating IP.
+    OursFloating,
+    /// Ours, from a VM without a floating IP to the outside.
+    OursSnat,
+    /// VXLAN to a host that routes and translates one to one, from outside to a VM.
+    KernelFloating,
+    /// Likewise, sources and ports translated, from a VM to the outside.
+    KernelSnat,
 }
 
 /// Two sites and what is measured on both.
@@ -99,6 +111,25 @@ pub const PLAN: &[Comparison] = &[
             Requests(V6),
         ],
     },
+    Comparison {
+        path: "floating_ip",
+        ours: Site::OursFloating,
+        against: Site::KernelFloating,
+        measures: TRANSLATED,
+    },
+    Comparison {
+        path: "snat",
+        ours: Site::OursSnat,
+        against: Site::KernelSnat,
+        measures: TRANSLATED,
+    },
+];
+
+const TRANSLATED: &[Measure] = &[
+    Throughput(V4),
+    Requests(V4),
+    Connections { clients: 1 },
+    Connections { clients: 8 },
 ];
 
 /// Ours with an earlier build of ours.
@@ -157,6 +188,18 @@ pub const CALIBRATION: &[Comparison] = &[
             Connections { clients: 1 },
         ],
     },
+    Comparison {
+        path: "floating_ip",
+        ours: Site::KernelFloating,
+        against: Site::KernelFloating,
+        measures: TRANSLATED,
+    },
+    Comparison {
+        path: "snat",
+        ours: Site::KernelSnat,
+        against: Site::KernelSnat,
+        measures: TRANSLATED,
+    },
 ];
 
 impl Site {
@@ -164,6 +207,8 @@ impl Site {
     pub fn name(self) -> &'static str {
         match self {
             Site::OursLocal | Site::OursAcross | Site::OursRouted => "midonet",
+            Site::OursFloating | Site::OursSnat => "midonet",
+            Site::KernelFloating | Site::KernelSnat => "vxlan+routing+nft nat",
             Site::BeforeLocal | Site::BeforeAcross | Site::BeforeRouted => "midonet before",
             Site::Bridge | Site::BridgeAgain => "bridge",
             Site::Vxlan | Site::VxlanAgain => "bridge+vxlan",
@@ -173,11 +218,14 @@ impl Site {
     }
 }
 
-/// Builds sites in a lab; ours share their VMs.
+/// Builds sites in a lab; ours share their VMs. Those with an outside have a cluster and a lab of
+/// their own.
 pub struct Builder {
-    lab: Lab,
     ours: Option<Ours>,
     before: Option<(Ours, Lab)>,
+    outside: Option<(Outside, Lab)>,
+    translating: Option<Translating>,
+    lab: Lab,
 }
 
 impl Builder {
@@ -188,9 +236,11 @@ impl Builder {
             Ok((Ours::new(&mut lab)?, lab))
         };
         Ok(Self {
-            lab: Lab::new()?,
             ours: None,
             before: before.map(earlier).transpose()?,
+            outside: None,
+            translating: None,
+            lab: Lab::new()?,
         })
     }
 
@@ -209,6 +259,10 @@ impl Builder {
             Site::VxlanAgain => kernel::vxlan(&mut self.lab, "vv"),
             Site::Conntrack => kernel::conntrack(&mut self.lab, "t"),
             Site::Routed => kernel::routed(&mut self.lab, "r"),
+            Site::OursFloating => floating_pair(self.outside()?),
+            Site::OursSnat => snat_pair(self.outside()?),
+            Site::KernelFloating => self.translating()?.floating(),
+            Site::KernelSnat => self.translating()?.snat(),
         }
     }
 
@@ -223,4 +277,30 @@ impl Builder {
         }
         Ok(self.ours.as_ref().expect("made above"))
     }
+
+    fn outside(&mut self) -> Result<&Outside, BenchError> {
+        if self.outside.is_none() {
+            let mut lab = Lab::new()?;
+            let outside = Outside::new(&mut lab, 1)?;
+            prepare(outside.outside())?;
+            self.outside = Some((outside, lab));
+        }
+        Ok(&self.outside.as_ref().expect("made above").0)
+    }
+
+    fn translating(&mut self) -> Result<&Translating, BenchError> {
+        if self.translating.is_none() {
+            self.translating = Some(Translating::new(&mut self.lab, "n")?);
+        }
+        Ok(self.translating.as_ref().expect("made above"))
+    }
+}
+
+fn floating_pair(ours: &Outside) -> Result<Pair, BenchError> {
+    let addresses = [FLOATING_IP.into(), FLOATING.v6().into()];
+    Pair::between(ours.outside(), ours.floating.netns(), addresses)
+}
+
+fn snat_pair(ours: &Outside) -> Result<Pair, BenchError> {
+    Pair::between(ours.plain.netns(), ours.outside(), OUTSIDE)
 }

@@ -89,14 +89,19 @@ fn add_hosts(lab: &mut Lab, name: &str) -> Result<[Host; 2], BenchError> {
     ])
 }
 
-fn add_bridge(host: &Host, name: &str) -> Result<(), BenchError> {
+pub(super) fn add_bridge(host: &Host, name: &str) -> Result<(), BenchError> {
     host.netns()
         .ip(&format!("link add {name} mtu {MTU} type bridge"))?;
     host.netns().ip(&format!("link set {name} up"))?;
     Ok(())
 }
 
-fn add_vxlan(host: &Host, other: &Host, bridge: &str, vni: u32) -> Result<(), BenchError> {
+pub(super) fn add_vxlan(
+    host: &Host,
+    other: &Host,
+    bridge: &str,
+    vni: u32,
+) -> Result<(), BenchError> {
     let (local, remote) = (host.address(), other.address());
     host.netns().ip(&format!(
         "link add vx{vni} mtu {MTU} type vxlan id {vni} dstport {VXLAN_PORT} \
@@ -107,7 +112,12 @@ fn add_vxlan(host: &Host, other: &Host, bridge: &str, vni: u32) -> Result<(), Be
     Ok(())
 }
 
-fn plug_into(host: &Host, name: &str, place: Place, bridge: &str) -> Result<Vm, BenchError> {
+pub(super) fn plug_into(
+    host: &Host,
+    name: &str,
+    place: Place,
+    bridge: &str,
+) -> Result<Vm, BenchError> {
     let vm = plug(host, name, Uuid::new_v4(), place)?;
     host.netns()
         .ip(&format!("link set {} mtu {MTU} master {bridge}", vm.tap()))?;

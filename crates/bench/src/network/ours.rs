@@ -2,7 +2,10 @@
 //! API that Neutron's driver uses, with default security groups on every port.
 
 use super::pair::{CLIENT, FAR_SERVER, MTU, Pair, Place, SERVER, plug, route};
-use crate::error::BenchError;
+use crate::{
+    error::BenchError,
+    topology::{Network, group, network, port, post},
+};
 use lab::{Agent, Auth, Cluster, Host, Http, Lab, Vm};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -14,7 +17,6 @@ const NEAR_SERVER: Place = Place {
     subnet: 0,
     number: 13,
 };
-const PROJECT: &str = "bench";
 
 /// Two hosts with agents, two networks, a router, four VMs.
 pub struct Ours {
@@ -92,17 +94,10 @@ struct Topology {
     networks: [Network; 2],
 }
 
-struct Network {
-    id: Uuid,
-    v4: Uuid,
-    v6: Uuid,
-}
-
 impl Topology {
     fn create(http: Http) -> Result<Self, BenchError> {
-        let group = Uuid::new_v4();
-        post(&http, "security_groups", default_group(group))?;
-        let networks = [network(&http, 0)?, network(&http, 1)?];
+        let group = group(&http, false)?;
+        let networks = [tenant_network(&http, 0)?, tenant_network(&http, 1)?];
         let router = Uuid::new_v4();
         post(
             &http,
@@ -142,75 +137,23 @@ impl Topology {
 
     fn port(&self, place: Place, owner: &str, device: &str) -> Value {
         let network = &self.networks[usize::from(place.subnet)];
-        json!({
-            "id": Uuid::new_v4(),
-            "name": "",
-            "network_id": network.id,
-            "admin_state_up": true,
-            "mac_address": place.mac(),
-            "fixed_ips": [
-                {"subnet_id": network.v4, "ip_address": place.v4()},
-                {"subnet_id": network.v6, "ip_address": place.v6()},
-            ],
-            "device_owner": owner,
-            "device_id": device,
-            "security_groups": [],
-            "port_security_enabled": false,
-        })
+        let addresses = [place.v4().into(), place.v6().into()];
+        port(network, &place.mac(), addresses, owner, device)
     }
 }
 
-/// Creates a resource; its id.
-fn post(http: &Http, collection: &str, mut body: Value) -> Result<Uuid, BenchError> {
-    body["tenant_id"] = json!(PROJECT);
-    body["revision_number"] = json!(1);
-    http.post(&format!("/neutron/{collection}"), &body)?;
-    let id = body["id"].as_str().and_then(|id| id.parse().ok());
-    Ok(id.expect("every body here has an id"))
-}
-
-fn network(http: &Http, number: u8) -> Result<Network, BenchError> {
-    let body = json!({
-        "id": Uuid::new_v4(), "name": format!("bench{number}"), "admin_state_up": true,
-        "mtu": MTU, "shared": false, "router:external": false,
-        "provider:network_type": "midonet",
-    });
-    let id = post(http, "networks", body)?;
+fn tenant_network(http: &Http, number: u8) -> Result<Network, BenchError> {
     let gateway = Place {
         subnet: number,
         number: GATEWAY,
     };
-    let subnet = |version: u8, cidr: String, gateway: String| {
-        let body = json!({
-            "id": Uuid::new_v4(), "name": "", "network_id": id, "ip_version": version,
-            "cidr": cidr, "gateway_ip": gateway, "enable_dhcp": false, "dns_nameservers": [],
-            "host_routes": [], "allocation_pools": [], "shared": false,
-        });
-        post(http, "subnets", body)
-    };
-    let v4 = subnet(4, format!("10.77.{number}.0/24"), gateway.v4().to_string())?;
-    let v6 = subnet(6, format!("fd77:{number}::/64"), gateway.v6().to_string())?;
-    Ok(Network { id, v4, v6 })
-}
-
-/// Neutron's default group: everything out, in from members of the group.
-fn default_group(id: Uuid) -> Value {
-    let rule = |direction: &str, family: &str, remote: Option<Uuid>| {
-        json!({
-            "id": Uuid::new_v4(), "security_group_id": id, "direction": direction,
-            "ethertype": family, "protocol": null, "port_range_min": null,
-            "port_range_max": null, "remote_ip_prefix": null, "remote_group_id": remote,
-            "tenant_id": PROJECT, "revision_number": 1,
-        })
-    };
-    let rules = [
-        rule("egress", "IPv4", None),
-        rule("egress", "IPv6", None),
-        rule("ingress", "IPv4", Some(id)),
-        rule("ingress", "IPv6", Some(id)),
-    ];
-    json!({
-        "id": id, "name": "default", "description": "", "stateful": true,
-        "security_group_rules": rules,
-    })
+    network(
+        http,
+        &format!("bench{number}"),
+        json!({"mtu": MTU}),
+        [
+            (format!("10.77.{number}.0/24"), gateway.v4().into()),
+            (format!("fd77:{number}::/64"), gateway.v6().into()),
+        ],
+    )
 }

@@ -5,7 +5,7 @@ use crate::{
     process::{Running, output_within},
     traffic,
 };
-use lab::{Host, Netns, Plug, Vm};
+use lab::{Host, Netns, Plug, Vm, within};
 use std::{
     env,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -20,9 +20,11 @@ pub const CLIENT_CPU: usize = 0;
 pub const SERVER_CPU: usize = 1;
 /// MTU of the VMs: what VXLAN leaves of an underlay with 1500.
 pub const MTU: u16 = 1450;
+/// Where iperf3 listens.
+const IPERF_PORT: u16 = 5201;
 /// How long a fresh pair may take to reach each other.
 const REACHED: Duration = Duration::from_secs(30);
-/// Every VM: room for short connections, addresses usable at once.
+/// Room for short connections, addresses usable at once.
 const SYSCTLS: &[(&str, &str)] = &[
     ("ipv4/ip_local_port_range", "1024 65535"),
     ("ipv4/tcp_tw_reuse", "1"),
@@ -82,13 +84,19 @@ pub fn plug(host: &Host, name: &str, port: Uuid, place: Place) -> Result<Vm, Ben
             mac: place.mac(),
         },
     )?;
-    for (key, value) in SYSCTLS {
-        vm.netns().sysctl(key, value)?;
-    }
+    prepare(vm.netns())?;
     vm.netns().ip(&format!("link set eth0 mtu {MTU}"))?;
     vm.add_address(&format!("{}/24", place.v4()))?;
     vm.add_address(&format!("{}/64", place.v6()))?;
     Ok(vm)
+}
+
+/// Makes room for short connections where a client or a server runs.
+pub fn prepare(netns: &Netns) -> Result<(), BenchError> {
+    for (key, value) in SYSCTLS {
+        netns.sysctl(key, value)?;
+    }
+    Ok(())
 }
 
 /// Gives a VM its default routes.
@@ -98,7 +106,7 @@ pub fn route(vm: &Vm, gateway: Place) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Two VMs that can reach each other.
+/// A client and a server that can reach each other, mostly two VMs.
 pub struct Pair {
     client: Netns,
     /// IPv4 address of the server.
@@ -109,14 +117,24 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Starts the servers and waits until both addresses answer.
+    /// Two VMs, the server at a place.
     pub fn new(client: &Vm, server: &Vm, place: Place) -> Result<Self, BenchError> {
-        let (v4, v6) = (place.v4().into(), place.v6().into());
+        let addresses = [place.v4().into(), place.v6().into()];
+        Self::between(client.netns(), server.netns(), addresses)
+    }
+
+    /// Starts the servers and waits until both addresses, IPv4 first, answer to the client.
+    pub fn between(
+        client: &Netns,
+        server: &Netns,
+        [v4, v6]: [IpAddr; 2],
+    ) -> Result<Self, BenchError> {
         client.ping_until(v4, REACHED)?;
         client.ping_until(v6, REACHED)?;
-        let servers = [start_traffic(server.netns())?, start_iperf(server.netns())?];
+        let servers = [start_traffic(server)?, start_iperf(server)?];
+        wait_listening(server)?;
         Ok(Self {
-            client: client.netns().clone(),
+            client: client.clone(),
             v4,
             v6,
             _servers: servers,
@@ -144,6 +162,18 @@ fn start_iperf(vm: &Netns) -> Result<Running, BenchError> {
     let mut command = vm.command("iperf3")?;
     command.args(["--server", "--affinity", &SERVER_CPU.to_string()]);
     Running::start(command.stdout(Stdio::null()).stderr(Stdio::null()))
+}
+
+fn wait_listening(netns: &Netns) -> Result<(), BenchError> {
+    let ports = [traffic::PORT, IPERF_PORT].map(|port| format!(":{port} "));
+    within("servers to listen", REACHED, || {
+        let listening = netns.run("ss -Hltn").map_err(|e| e.to_string())?;
+        match ports.iter().all(|port| listening.contains(port)) {
+            true => Ok(()),
+            false => Err(listening),
+        }
+    })?;
+    Ok(())
 }
 
 /// Path of this program, to run it inside a namespace.
