@@ -1,19 +1,29 @@
 //! The main job, end to end: an operator's Neutron, our plugin, cluster and agents, and packets.
 //!
 //! Two networks with both families behind one router; three VMs on the first, one on the second,
-//! two per host, so that every kind of path exists:
+//! two per host, so that every kind of path exists. The router's gateway is on an external network;
+//! the edge router on it has an uplink on each of two more hosts, which lead to a router that runs
+//! FRR and a host behind it:
 //!
 //! ```text
 //!        front 10.10.1.0/24 fd10:10:1::/64     back 10.10.2.0/24 fd10:10:2::/64
-//!            │         │         │       edge        │
-//!          web1      web2      web3  ───(router)─── db1
-//!          └──── h1 ────┘      └─────── h2 ──────────┘
+//!            │         │         │                   │
+//!          web1      web2      web3  ───(tenant)─── db1
+//!          └──── h1 ────┘      └───────── h2 ────────┘
+//!                                        │ public 198.51.100.0/24 2001:db8:100::/64
+//!                                 ┌───(edge)───┐
+//!                              uplink1      uplink2
+//!                              └ g1 ┘        └ g2 ┘
+//!                                 └─ upstream ─┘
+//!                                        │
+//!                                     outside
 //! ```
 
 mod checks;
+mod outside;
 mod tenant;
 
-use crate::{Agent, Cluster, Host, Lab, LabError, OpenStack, Vm, wait::within};
+use crate::{Agent, Cluster, Host, Lab, LabError, OpenStack, Uplink, Upstream, Vm, wait::within};
 use checks::Table;
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -30,12 +40,25 @@ const ACTIVE_LIMIT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Demo {
     pub cluster: Cluster,
+    /// Those of the gateways first.
     pub agents: Vec<Agent>,
     pub hosts: Vec<Host>,
     pub openstack: OpenStack,
     pub guests: Vec<Guest>,
+    pub shore: Shore,
     /// Whether every check passed.
     pub passed: bool,
+}
+
+/// Where the virtual network meets the outside.
+#[expect(missing_docs, reason = "named for what they are")]
+#[derive(Debug)]
+pub struct Shore {
+    pub gateways: Vec<Host>,
+    pub uplinks: Vec<Uplink>,
+    pub upstream: Upstream,
+    /// That of the last VM.
+    pub floating_ip: Ipv4Addr,
 }
 
 /// A VM with what it was given.
@@ -71,19 +94,37 @@ pub fn stop(dir: &Path) -> Result<(), LabError> {
 /// Runs the demo in a lab: what it does, and the table of what passed, go to standard output.
 pub fn run(lab: &mut Lab) -> Result<Demo, LabError> {
     let mut clock = Clock::new();
-    clock.step("Keystone, Neutron with networking-midonet, the cluster, two hosts with agents");
+    clock.step(
+        "Keystone, Neutron with networking-midonet, the cluster, two hosts and two gateways \
+         with agents, a router upstream",
+    );
     let openstack = OpenStack::prepare(lab);
     let cluster = lab.start_cluster(openstack.auth())?;
     let hosts = vec![lab.add_host("h1")?, lab.add_host("h2")?];
-    let agents = hosts
+    let gateways = vec![lab.add_host("g1")?, lab.add_host("g2")?];
+    let mut upstream = lab.add_upstream("up", &outside::PREFIXES)?;
+    let uplinks = gateways
         .iter()
+        .map(|gateway| upstream.add_link(gateway))
+        .collect::<Result<Vec<_>, _>>()?;
+    let mut agents = gateways
+        .iter()
+        .chain(&hosts)
         .map(Host::start_agent)
         .collect::<Result<Vec<_>, _>>()?;
     openstack.start(&cluster.url())?;
 
-    clock.step("two networks, a router, security groups and ports, by Neutron's API");
+    clock.step("networks, routers, uplinks, security groups and ports, by Neutron's API");
     let tenant = Tenant::new(openstack.neutron()?);
-    let ports = tenant.build()?;
+    let ends: Vec<_> = gateways.iter().zip(&uplinks).collect();
+    let ports = tenant.build(&ends)?;
+    let floating_ip = tenant.floating_ip(ports.last().expect("there are ports"))?;
+    let shore = Shore {
+        gateways,
+        uplinks,
+        upstream,
+        floating_ip,
+    };
 
     clock.step("four VMs: tap, DHCP, router advertisement");
     let guests = plug(&hosts, ports)?;
@@ -104,6 +145,7 @@ pub fn run(lab: &mut Lab) -> Result<Demo, LabError> {
     clock.step("checks");
     let mut table = Table::default();
     checks::run(&mut table, &guests)?;
+    checks::outside(&mut table, &shore, &guests, &mut agents[0])?;
     table.print();
     let explained = checks::trace(&cluster, &openstack, &guests)?;
     let passed = table.passed() && explained;
@@ -119,6 +161,7 @@ pub fn run(lab: &mut Lab) -> Result<Demo, LabError> {
         hosts,
         openstack,
         guests,
+        shore,
     })
 }
 
@@ -171,7 +214,8 @@ fn print_use(demo: &Demo, dir: &Path) {
         demo.cluster.url(),
         mib(demo.cluster.resident_kib())
     );
-    for (host, agent) in demo.hosts.iter().zip(&demo.agents) {
+    let hosts = demo.shore.gateways.iter().chain(&demo.hosts);
+    for (host, agent) in hosts.zip(&demo.agents) {
         let (netns, memory) = (host.netns().name(), mib(agent.resident_kib()));
         println!(
             "  agent     on {} = namespace {netns}  ({memory} MiB)",
@@ -182,10 +226,12 @@ fn print_use(demo: &Demo, dir: &Path) {
     println!("  logs      {}/*.log", dir.display());
     let web1 = demo.guests.first().expect("the demo has VMs");
     let db1 = demo.guests.last().expect("the demo has VMs");
+    let outside = demo.shore.upstream.outside().name();
     println!("\nTry:");
     println!("  . {}", demo.openstack.openrc().display());
     println!("  openstack network list");
     println!("  ip netns exec {} ping {}", web1.vm.netns().name(), db1.v4);
+    println!("  ip netns exec {outside} ping {}", demo.shore.floating_ip);
     println!("  target/release/midonet status");
     println!("  ./run demo stop");
 }

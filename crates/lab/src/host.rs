@@ -85,6 +85,18 @@ impl Host {
         self.netns.ip("link set eth0 down").map(drop)
     }
 
+    /// Gives it its power back; nothing runs on it yet. The kernel has forgotten the IPv6 addresses of
+    /// interfaces that were down, so they are given again.
+    pub fn power_on(&self, uplinks: &[&Uplink]) -> Result<(), LabError> {
+        self.netns.ip("link set eth0 up")?;
+        for (address, length) in self.shared.addresses(self.number) {
+            let nodad = if address.is_ipv6() { " nodad" } else { "" };
+            let line = format!("addr replace {address}/{length} dev eth0{nodad}");
+            self.netns.ip(&line)?;
+        }
+        uplinks.iter().try_for_each(|uplink| uplink.light_up())
+    }
+
     /// Makes a VM called `name` within the lab, and its tap as Nova would.
     pub fn plug(&self, name: &str, plug: Plug) -> Result<Vm, LabError> {
         Vm::create(self, name, plug)

@@ -251,6 +251,13 @@ impl Uplink {
         let down = format!("link set {} down", self.interface);
         self.host.ip(&down).map(drop)
     }
+
+    /// Mends it at both ends.
+    pub(crate) fn light_up(&self) -> Result<(), LabError> {
+        let up = format!("link set {} up", self.interface);
+        self.host.ip(&up)?;
+        self.mend()
+    }
 }
 
 /// Joins two namespaces by a veth, both ends up.

@@ -1,6 +1,6 @@
 //! What the demo asks of Neutron, with the `openstack` commands that would ask the same.
 
-use crate::{Http, LabError, Plug};
+use crate::{Host, Http, LabError, Plug, Uplink};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -9,7 +9,7 @@ pub(super) const SERVICE_PORT: u16 = 8080;
 
 /// Neutron as an admin of one project.
 pub(super) struct Tenant {
-    neutron: Http,
+    pub(super) neutron: Http,
 }
 
 /// A Neutron port and where it is to be plugged.
@@ -24,11 +24,12 @@ impl Tenant {
         Self { neutron }
     }
 
-    /// Makes networks, router, security group and ports.
-    pub(super) fn build(&self) -> Result<Vec<Port>, LabError> {
+    /// Makes networks, routers, the way out, a security group and ports.
+    pub(super) fn build(&self, uplinks: &[(&Host, &Uplink)]) -> Result<Vec<Port>, LabError> {
         let front = self.network("front", "10.10.1.0/24", "fd10:10:1::/64")?;
         let back = self.network("back", "10.10.2.0/24", "fd10:10:2::/64")?;
-        self.router("edge", &[&front, &back])?;
+        let router = self.router("tenant", &[&front, &back])?;
+        self.way_out(&router, uplinks)?;
         let service = self.service_group("service")?;
         Ok(vec![
             self.port("web1", &front.id, "h1", None)?,
@@ -74,7 +75,7 @@ impl Tenant {
         })
     }
 
-    fn router(&self, name: &str, networks: &[&Network]) -> Result<(), LabError> {
+    pub(super) fn router(&self, name: &str, networks: &[&Network]) -> Result<String, LabError> {
         tell(&format!("router create {name}"));
         let id = self.create("router", json!({"name": name}))?;
         for network in networks {
@@ -87,7 +88,7 @@ impl Tenant {
                 self.neutron.put(&path, &json!({"subnet_id": subnet}))?;
             }
         }
-        Ok(())
+        Ok(id)
     }
 
     /// A group that lets in pings and one TCP port from anywhere.
@@ -146,7 +147,7 @@ impl Tenant {
         })
     }
 
-    fn create(&self, kind: &str, body: Value) -> Result<String, LabError> {
+    pub(super) fn create(&self, kind: &str, body: Value) -> Result<String, LabError> {
         let answer = self.neutron.post(
             &format!("/v2.0/{}s", kind.replace('_', "-")),
             &json!({ kind: body }),
@@ -156,17 +157,17 @@ impl Tenant {
 }
 
 /// A network with its subnets, IPv4 first.
-struct Network {
-    name: String,
-    id: String,
-    subnets: [String; 2],
+pub(super) struct Network {
+    pub(super) name: String,
+    pub(super) id: String,
+    pub(super) subnets: [String; 2],
 }
 
-fn tell(command: &str) {
+pub(super) fn tell(command: &str) {
     println!("  openstack {command}");
 }
 
-fn text(answer: &Value, pointer: &str) -> Result<String, LabError> {
+pub(super) fn text(answer: &Value, pointer: &str) -> Result<String, LabError> {
     let value = answer.pointer(pointer).and_then(Value::as_str);
     value
         .map(str::to_owned)
