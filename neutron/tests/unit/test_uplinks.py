@@ -125,8 +125,13 @@ def test_an_edge_router_has_a_default_route_for_each_uplink(make, l3, context):
     edge, routes = make.router(), []
     for n in (1, 2):
         network = make.network(**UPLINK)
-        make.subnet(network, f"192.0.2.{8 * n}/29", gateway_ip=None, enable_dhcp=False)
-        make.subnet(network, f"2001:db8:f{n}::/64", gateway_ip=None, enable_dhcp=False)
+        # Neutron takes any address of the pool for the port: not the next hop's
+        for cidr, only in (
+            (f"192.0.2.{8 * n}/29", f"192.0.2.{8 * n + 1}"),
+            (f"2001:db8:f{n}::/64", f"2001:db8:f{n}::1"),
+        ):
+            pool = [{"start": only, "end": only}]
+            make.subnet(network, cidr, gateway_ip=None, enable_dhcp=False, allocation_pools=pool)
         make.interface(edge, port_id=make.uplink(network, interface=f"eth{n}")["id"])
         routes += [
             {"destination": "0.0.0.0/0", "nexthop": f"192.0.2.{8 * n + 6}"},
