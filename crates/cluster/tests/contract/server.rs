@@ -2,7 +2,7 @@
 
 use cluster::{Cluster, Config};
 use serde_json::{Value, json};
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{io::ErrorKind, net::SocketAddr, path::Path, time::Duration};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 use ureq::http::{HeaderMap, Request};
@@ -179,17 +179,26 @@ pub fn exchange(
     let path = path
         .strip_prefix('/')
         .map_or_else(|| format!("/midonet-api/{path}"), |p| format!("/{p}"));
-    let mut request = Request::builder()
-        .method(method)
-        .uri(format!("http://{api}{path}"));
-    for (name, value) in headers {
-        request = request.header(*name, *value);
-    }
-    let mut response = match body {
-        Some(body) => agent.run(request.body(body).unwrap()),
-        None => agent.run(request.body(()).unwrap()),
-    }
-    .unwrap();
+    let ask = || {
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("http://{api}{path}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        match body.clone() {
+            Some(body) => agent.run(request.body(body).unwrap()),
+            None => agent.run(request.body(()).unwrap()),
+        }
+    };
+    // who refuses a body does not read the rest of it: writing may fail before the answer is read
+    let hung_up = |error: &ureq::Error| {
+        matches!(error, ureq::Error::Io(e) if
+            matches!(e.kind(), ErrorKind::BrokenPipe | ErrorKind::ConnectionReset))
+    };
+    let mut answers = std::iter::repeat_with(ask).take(20);
+    let answer = answers.find(|answer| !answer.as_ref().is_err_and(hung_up));
+    let mut response = answer.expect("an answer in 20 tries").unwrap();
     let bytes = response.body_mut().read_to_vec().unwrap();
     Answer {
         status: response.status().as_u16(),
