@@ -129,6 +129,28 @@ impl<'a> Sim<'a> {
         })
     }
 
+    /// Leaves out the ways by hosts that an operator drains, if there is another one.
+    fn spare_draining(&mut self, ways: &mut Vec<Way<'a>>) {
+        let mut others = ways.clone();
+        others.retain(|way| !self.is_draining(way));
+        if others.len() < ways.len() && others.iter().any(|way| self.is_alive(way)) {
+            *ways = others;
+        }
+    }
+
+    fn is_draining(&mut self, way: &Way<'a>) -> bool {
+        let Way::Hop(Hop { bridge, .. }) = *way else {
+            return false;
+        };
+        let plugs = self.snapshot.bridge_ports(bridge).filter(|p| p.outside);
+        let mut hosts = plugs.filter_map(|p| p.host()).peekable();
+        hosts.peek().is_some()
+            && hosts.all(|host| {
+                self.look.tag(Tag::Host(host.to_owned()));
+                self.snapshot.host(host).is_some_and(|h| h.draining)
+            })
+    }
+
     /// One of several equal ways, the same for all packets of a connection in both directions. A
     /// connection changes its way only when that way's station goes or comes back; where all are
     /// gone the packet takes its own, to end there with the right reason.
@@ -139,6 +161,7 @@ impl<'a> Sim<'a> {
             Way::Blackhole => (1, None),
             Way::Reject => (2, None),
         });
+        self.spare_draining(&mut ways);
         let class = self.look.connection_class();
         let own = ways[class % ways.len()];
         if self.is_alive(&own) {

@@ -580,6 +580,25 @@ fn an_uplink_that_is_down_leaves_the_equal_ways_at_once() {
     assert_eq!(ways(&snapshot), (vec![], 0));
     snapshot.set_carrier(one, true);
     assert_eq!(ways(&snapshot), (vec![one], 301));
+    // whose host is drained is used where there is no other
+    let drain = |snapshot: &mut Snapshot, plug: PortId, draining| {
+        let host = snapshot.port(plug).and_then(|p| p.host()).unwrap();
+        let host = topology::Host {
+            draining,
+            ..(**snapshot.host(host).unwrap()).clone()
+        };
+        let touched = snapshot.apply(topology::Change::Put(topology::Versioned {
+            revision: 2,
+            object: topology::Object::Host(host.clone()),
+        }));
+        assert_eq!(touched, [Tag::Host(host.name)].into());
+    };
+    drain(&mut snapshot, one, true);
+    assert_eq!(ways(&snapshot), (vec![one], 301));
+    snapshot.set_carrier(two, true);
+    assert_eq!(ways(&snapshot), (vec![two], 301));
+    drain(&mut snapshot, one, false);
+    assert_eq!(ways(&snapshot).0.len(), 2);
 }
 
 #[test]

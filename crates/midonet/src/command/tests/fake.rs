@@ -41,6 +41,7 @@ pub fn neutron_lists(networks: Value) -> Answers {
         ("GET /neutron/routers", json!([])),
         ("GET /neutron/ports", json!([])),
         ("GET /neutron/floating_ips", json!([])),
+        ("GET /neutron/port_forwardings", json!([])),
     ]
 }
 
