@@ -129,6 +129,7 @@ async fn start(
     let shared = Arc::new(Shared::new(world, state)?);
     shared.world().set_upcall_rate(config.datapath.upcall_rate);
     restore(&shared)?;
+    shared.world().set_nat64_pool(config.nat64.pool);
     let nodes = cluster_sockets(config).await;
     let tunnel = tunnel_address(config, &nodes, &shared)?;
     tracing::info!(%host, name, %tunnel, "midonet-agent starts");

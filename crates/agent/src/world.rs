@@ -14,6 +14,7 @@ use crate::{
 };
 use datapath::{Maps, MapsError, Place, Places, Table, compile};
 use flow::{Decision, Destination, DropReason, FlowKey, Verdict};
+use ipnet::Ipv4Net;
 use metadata::Metadata;
 use routers::Numbers;
 use sim::{Ingress, Packet};
@@ -125,6 +126,12 @@ impl<M: Maps> World<M> {
             numbers: None,
             upcall_rate: UPCALL_RATE,
         }
+    }
+
+    /// Judges what IPv6 clients of IPv4 VMs say by the pool that the kernel program translates them
+    /// to. Before the first decision.
+    pub fn set_nat64_pool(&mut self, pool: Ipv4Net) {
+        Arc::make_mut(&mut self.snapshot).set_nat64_pool(pool);
     }
 
     /// Allows routers this many upcalls a second each, from the next topology on.
