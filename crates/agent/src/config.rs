@@ -5,9 +5,10 @@ use ipnet::Ipv4Net;
 use serde::{Deserialize, Serialize};
 use std::{
     fmt, fs, io,
-    net::{IpAddr, Ipv4Addr},
+    net::IpAddr,
     path::{Path, PathBuf},
 };
+use topology::NAT64_POOL;
 
 /// Everything an operator can set.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,9 +88,6 @@ impl Default for Nat64Config {
         Self { pool: NAT64_POOL }
     }
 }
-
-/// Shared address space (RFC 6598).
-const NAT64_POOL: Ipv4Net = Ipv4Net::new_assert(Ipv4Addr::new(100, 64, 0, 0), 10);
 
 /// `[api]`
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

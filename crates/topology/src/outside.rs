@@ -2,6 +2,7 @@
 
 use crate::{
     BridgeId, FloatingIp, FloatingIpId, Lease, LeaseId, Port, PortId, RouterId, Snapshot, Tag,
+    snapshot::forget,
 };
 use ipnet::Ipv4Net;
 use std::{
@@ -39,9 +40,9 @@ impl Outside {
 
     pub fn remove_floating_ip(&mut self, fip: &FloatingIp, touched: &mut BTreeSet<Tag>) {
         touch(fip, touched);
-        forget(&mut self.by_address, (fip.bridge, fip.address), fip.id);
-        forget(&mut self.by_port, fip.port, fip.id);
-        forget(&mut self.by_router, fip.router, fip.id);
+        forget(&mut self.by_address, &(fip.bridge, fip.address), &fip.id);
+        forget(&mut self.by_port, &fip.port, &fip.id);
+        forget(&mut self.by_router, &fip.router, &fip.id);
     }
 
     pub fn insert_lease(&mut self, lease: &Lease, touched: &mut BTreeSet<Tag>) {
@@ -57,10 +58,10 @@ impl Outside {
     }
 
     pub fn remove_lease(&mut self, lease: &Lease, touched: &mut BTreeSet<Tag>) {
-        forget(&mut self.leases, lease.router, lease.id);
+        forget(&mut self.leases, &lease.router, &lease.id);
         for &block in &lease.blocks {
             touched.insert(Tag::Block(lease.router, block));
-            forget(&mut self.blocks, (lease.router, block), lease.id);
+            forget(&mut self.blocks, &(lease.router, block), &lease.id);
         }
     }
 }
@@ -185,17 +186,4 @@ impl Snapshot {
 fn touch(fip: &FloatingIp, touched: &mut BTreeSet<Tag>) {
     touched.insert(Tag::Neighbor(fip.bridge, fip.address));
     touched.insert(Tag::FloatingIps(fip.port));
-}
-
-fn forget<K, V>(index: &mut HashMap<K, BTreeSet<V>>, key: K, value: V)
-where
-    K: std::hash::Hash + Eq,
-    V: Ord,
-{
-    if let Some(set) = index.get_mut(&key) {
-        set.remove(&value);
-        if set.is_empty() {
-            index.remove(&key);
-        }
-    }
 }

@@ -490,7 +490,7 @@ fn memberships(port: &Port) -> BTreeSet<(SetId, IpNet)> {
 
 /// Takes one value out of a set of an index, and the set too when it is empty, so that an index
 /// after changes equals the index of a fresh snapshot.
-fn forget<K, V>(index: &mut HashMap<K, BTreeSet<V>>, key: &K, value: &V)
+pub(crate) fn forget<K, V>(index: &mut HashMap<K, BTreeSet<V>>, key: &K, value: &V)
 where
     K: std::hash::Hash + Eq,
     V: Ord,
